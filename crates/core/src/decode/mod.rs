@@ -1,0 +1,164 @@
+//! Bytes to rows: what an upload says, row by row, with every byte accounted for.
+//!
+//! Nothing here fails on data. A row that cannot be read becomes a [`Reject`] with its reason; an
+//! upload that cannot be read at all becomes a [`Refusal`] with its evidence.
+
+use crate::{Flags, Power, Reason, Ts};
+
+/// One row that decoded: a value, or the news that there is none, of one meter at one instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Index into [`Decoded::meters`].
+    pub meter: u32,
+    /// From 1, in file order.
+    pub row_number: u32,
+    /// Start of the interval.
+    pub ts: Ts,
+    /// The value in milliwatts; none where it is missing (then `flags` has `missing_value`).
+    pub kw: Option<Power>,
+    /// Of `unit_converted`, `energy_to_power`, `utc_normalized`, `dst_resolved`, `missing_value`.
+    pub flags: Flags,
+}
+
+/// One row that did not decode. It takes part in no rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reject {
+    /// From 1, in file order; counted together with the rows that decoded.
+    pub row_number: u32,
+    /// The meter as far as it can be read (at most 256 bytes of it); empty where it cannot.
+    pub meter: String,
+    /// The instant as far as it can be read.
+    pub ts: Option<Ts>,
+    /// The first failure.
+    pub reason: Reason,
+}
+
+/// Where the bytes of an upload went: the four add up to its decoded size (guarantee G1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Coverage {
+    /// Byte-order mark, preamble and header line.
+    pub header: u64,
+    /// Lines that hold rows, with their line ends.
+    pub rows: u64,
+    /// Empty lines, comments and footers, with their line ends.
+    pub skipped: u64,
+}
+
+/// Finds the line of a row without reading the whole upload: the byte offset (in the decoded
+/// content) of the line that holds row 1, then of every [`RowIndex::STEP`]th row's line after it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RowIndex {
+    /// `offsets[i]` is where the line with row `1 + i * STEP` begins.
+    pub offsets: Vec<u64>,
+}
+
+impl RowIndex {
+    /// Rows from one entry to the next. Smaller costs storage, larger costs a longer read for the
+    /// raw text of one row (about 40 KiB at 40 bytes a row).
+    pub const STEP: u32 = 1024;
+}
+
+/// Everything one upload says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Decoded {
+    /// The meters of the upload, in the order of their first row.
+    pub meters: Vec<String>,
+    /// The rows that decoded, in file order.
+    pub rows: Vec<Row>,
+    /// The rows that did not, in file order.
+    pub rejects: Vec<Reject>,
+    /// Where the bytes went.
+    pub coverage: Coverage,
+    /// How to find a row's line again.
+    pub index: RowIndex,
+}
+
+impl Decoded {
+    /// All rows, decoded or not.
+    #[must_use]
+    pub fn row_count(&self) -> usize {
+        self.rows.len() + self.rejects.len()
+    }
+}
+
+/// Why nothing of an upload is loaded: it becomes a dead letter with this evidence.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No bytes, or nothing but blank lines.
+    #[error("the upload is empty")]
+    Empty,
+    /// The header does not fit the feed.
+    #[error("line {line}: {problem}")]
+    Header {
+        /// The line of the header, from 1.
+        line: u64,
+        /// What does not fit, with the offending text and what was expected.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// Not text in an encoding the feed knows: UTF-16, a binary file, an unknown compression.
+    #[error("{problem}")]
+    NotText {
+        /// What it looks like instead.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// More than 20 % of at least 100 rows failed to decode: the feed has changed.
+    #[error("{failed} of {rows} rows do not decode: the feed has changed")]
+    FeedChanged {
+        /// Rows that failed.
+        failed: u64,
+        /// All rows.
+        rows: u64,
+        /// The three commonest reasons with their counts, most frequent first.
+        reasons: Vec<(Reason, u64)>,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The decoded content is larger than the limit.
+    #[error("the decoded content is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The compressed stream is cut short or damaged.
+    #[error("the {format} stream breaks off after {bytes} decoded bytes: {problem}")]
+    Damaged {
+        /// `gzip` or `zstd`.
+        format: &'static str,
+        /// Decoded bytes before the damage.
+        bytes: u64,
+        /// The decoder's words.
+        problem: String,
+    },
+}
+
+impl Refusal {
+    /// The stable code of the refusal, for datasets, alerts and filters.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Refusal::Empty => "upload_empty",
+            Refusal::Header { .. } => "header_unfit",
+            Refusal::NotText { .. } => "not_text",
+            Refusal::FeedChanged { .. } => "feed_changed",
+            Refusal::TooLarge { .. } => "upload_too_large",
+            Refusal::Damaged { .. } => "compression_damaged",
+        }
+    }
+
+    /// The way out, in one sentence.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Refusal::Empty => "send the file again with its rows".to_owned(),
+            Refusal::Header { hint, .. }
+            | Refusal::NotText { hint, .. }
+            | Refusal::FeedChanged { hint, .. } => hint.clone(),
+            Refusal::TooLarge { .. } => "split the file into smaller uploads".to_owned(),
+            Refusal::Damaged { .. } => "send the file again, whole".to_owned(),
+        }
+    }
+}

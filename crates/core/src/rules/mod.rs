@@ -1,0 +1,1 @@
+//! The five rules over one meter's readings.

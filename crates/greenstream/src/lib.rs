@@ -1,0 +1,3 @@
+//! The GreenStream service as a library: landing, trigger, process, store, archive, alert.
+
+pub mod change;
