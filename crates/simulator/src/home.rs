@@ -50,28 +50,28 @@ impl Home {
     pub(crate) fn new(key: Key, rates: &Rates) -> Home {
         let mut dice = key.child(TRAITS).dice(0);
         let (habit, size) = match dice.below(100) {
-            0..34 => (Habit::Family, dice.range(700, 1_600)),
-            34..59 => (Habit::Couple, dice.range(450, 1_100)),
-            59..79 => (Habit::Retired, dice.range(350, 900)),
-            79..93 => (Habit::Single, dice.range(250, 700)),
-            93..97 => (Habit::NightShift, dice.range(350, 1_000)),
+            0..34 => (Habit::Family, dice.range(500, 1_300)),
+            34..59 => (Habit::Couple, dice.range(350, 900)),
+            59..79 => (Habit::Retired, dice.range(300, 750)),
+            79..93 => (Habit::Single, dice.range(200, 550)),
+            93..97 => (Habit::NightShift, dice.range(300, 850)),
             _ => (Habit::Vacant, 0),
         };
         let vacant = habit == Habit::Vacant;
-        let base = if vacant { dice.range(15, 60) } else { dice.range(50, 120) + size / 10 };
+        let base = if vacant { dice.range(15, 60) } else { dice.range(40, 110) + size / 10 };
         let mut home = Home {
             key: key.child(DAYS),
             habit,
             base: base * W,
             activity: size * W,
-            appliance: if vacant { 0 } else { dice.range(500, 2_200) * W },
+            appliance: if vacant { 0 } else { dice.range(300, 1_600) * W },
             heating: 0,
             panels: 0,
             charger: 0,
             scatter: dice.range(200, 900),
         };
         if dice.word() < bound(rates.get(Kind::TruePeak)) {
-            home.heating = dice.range(3_000, 10_500) * W;
+            home.heating = dice.range(1_500, 10_800) * W;
         } else if dice.word() < bound(rates.get(Kind::SolarExport)) {
             home.panels = dice.range(3_000, 9_000) * W;
         } else if !vacant && dice.below(100) < 2 {
@@ -96,8 +96,8 @@ impl Home {
 
         let mut draws = part(self.base, 850 + ((300 * luck) >> 16));
         draws += part(part(part(part(self.activity, active), vigour), slot.season.indoors), scattered);
-        // An appliance runs more often when the home is awake: at most every fifth interval.
-        if (luck * 1_000) >> 16 < active / 5 {
+        // An appliance runs more often when the home is awake: at most every third interval.
+        if (luck * 1_000) >> 16 < active / 3 {
             draws += part(self.appliance, 500 + ((500 * noise) >> 16));
         }
         if self.heating > 0 {
