@@ -32,8 +32,6 @@ pub(crate) struct Fleet {
     ladder: Vec<(u32, Kind)>,
     missing_below: u32,
     absent_below: u32,
-    /// Intervals that the z-score needs before it can find a spike.
-    warm_up: u32,
 }
 
 /// The branches of chance below a meter (0 and 1 are those of its home).
@@ -46,6 +44,9 @@ const SPELLS: u64 = 13;
 const BLOCK: u32 = 32;
 /// Mean length of a run: 0.6 x 1 + 0.2 x 2 + 0.1 x 3 + 0.1 x 8.
 const RUN_MEAN: f64 = 2.1;
+/// Readings that the z-score needs before it can find a spike: with n of them |z| is at most
+/// (n - 1) / sqrt(n), so 11 could do, and 16 leave room for scatter.
+const WARM_UP: u32 = 16;
 /// Dead meters are drawn anew for each period of this many days.
 const PERIOD_DAYS: u32 = 14;
 
@@ -72,8 +73,6 @@ impl Fleet {
             ladder: ladder.to_vec(),
             missing_below: bound(missing),
             absent_below: bound(missing + rates.get(Kind::Absent) * per_block),
-            // With n readings |z| is at most (n - 1) / sqrt(n); 16 leave room for scatter.
-            warm_up: 16,
         }
     }
 
@@ -165,7 +164,7 @@ impl Fleet {
             return;
         }
         // Where rule 3 could not find a spike inside the limits, it goes above them.
-        if defect == Kind::Spike && (number < self.warm_up || home.is_heavy() || truth < 0) {
+        if defect == Kind::Spike && (number < WARM_UP || home.is_heavy() || truth < 0) {
             defect = Kind::AboveLimit;
         }
         let dice = &mut reading.dice;

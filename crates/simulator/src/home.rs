@@ -121,9 +121,9 @@ impl Home {
     }
 }
 
-/// `per_mille` thousandths of `whole`; the product stays below 2^32 for powers up to 40 kW.
+/// `per_mille` thousandths of `whole`. The product fits: powers stay below 40 kW (400,000), factors
+/// below 2,000.
 const fn part(whole: u32, per_mille: u32) -> u32 {
-    // 40 kW are 400,000 tenths of a watt; factors stay below 2,000.
     whole * per_mille / 1_000
 }
 

@@ -248,3 +248,30 @@ fn spread<T: Send>(threads: usize, range: &Range<u64>, work: impl Fn(Range<u64>)
         running.into_iter().map(join).collect()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(range: Range<u64>, size: u64, expected: &[Range<u64>]) {
+        assert_eq!(waves(range, size).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn waves_cover_a_range_once() {
+        check(0..0, 4, &[]);
+        check(0..4, 4, std::slice::from_ref(&(0..4)));
+        check(0..5, 4, &[0..4, 4..5]);
+        check(3..12, 4, &[3..7, 7..11, 11..12]);
+    }
+
+    #[test]
+    fn answers_come_in_the_order_of_their_pieces() {
+        for threads in 1..9 {
+            let seen: Vec<u64> = spread(threads, &(10..30), Iterator::collect::<Vec<_>>).concat();
+            assert_eq!(seen, (10..30).collect::<Vec<_>>());
+        }
+        assert!(spread(3, &(5..5), |range| range).is_empty());
+    }
+}

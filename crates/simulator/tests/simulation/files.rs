@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use greenstream_simulator::{Error, Kind, Layout, Plan, Rates};
 
-use crate::read::{Written, fields, frequent, minute, written};
+use crate::read::{Entry, Written, fields, frequent, minute, written};
 
 fn plan() -> Plan {
     Plan { meters: 70, days: 3, seed: 5, defects: frequent(1.0, 0.005), ..Plan::default() }
@@ -136,15 +136,24 @@ fn late_rows_come_in_later_files_and_none_is_lost() {
     for layout in [Layout::Hourly, Layout::Daily, Layout::Tiny] {
         let w = written(&Plan { layout, ..plan() });
         let length = if layout == Layout::Hourly { 13 } else { 10 };
-        let mut beyond = 0;
+        let (mut beyond, mut of_first_day) = (0, [0, 0]);
         for entry in w.of(Kind::Late).chain(w.of(Kind::Corrected)) {
-            if entry.file.ends_with("_late.csv") {
-                beyond += 1;
-            } else {
+            let last = entry.file.ends_with("_late.csv");
+            if !last {
                 assert!(entry.file[..length] > entry.ts[..length], "{entry:?}");
+            }
+            beyond += u32::from(last);
+            if entry.ts.starts_with("2026-03-02") {
+                of_first_day[usize::from(last)] += 1;
             }
         }
         assert!(beyond > 0 && w.files.keys().next_back().unwrap().ends_with("_late.csv"), "{layout:?}");
+        // Only what is more than two days late comes after the last of three days.
+        assert!(of_first_day[1] * 20 < of_first_day[0], "{layout:?}: {of_first_day:?}");
+        let in_own = |e: &&Entry| e.file[..length] == e.ts[..length] && !e.file.ends_with("_late.csv");
+        let (own, other): (Vec<_>, Vec<_>) = w.of(Kind::Duplicate).partition(in_own);
+        let (own, other) = (own.len(), other.len());
+        assert!(own.abs_diff(other) < other / 2, "{own} duplicates at once, {other} later");
     }
 }
 
@@ -157,8 +166,8 @@ fn late_rows_are_hours_late_rarely_days() {
         let arrived = minute(&format!("{}:00:00Z", &entry.file[..13])).unwrap();
         // The file of an hour is complete at its end.
         match (arrived + 60 - minute(&entry.ts).unwrap()) / 60 {
-            ..=6 => hours[0] += 1,
-            ..=24 => hours[1] += 1,
+            0..=6 => hours[0] += 1,
+            7..=24 => hours[1] += 1,
             late => {
                 assert!(late <= 73, "{entry:?}");
                 hours[2] += 1;
