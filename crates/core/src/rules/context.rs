@@ -116,3 +116,101 @@ fn settled_after(series: &[Reading], last: Ts, to: Ts) -> Option<Ts> {
     let settled = after.any(|reading| !reading.is_near_zero() || reading.ts > long);
     (!settled).then(|| to.max(long.plus(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Flag, Flags, Power, Standing};
+
+    const T: Ts = Ts::from_micros(1_000 * DAY);
+
+    /// A judged reading this many hours from `T`.
+    fn reading(hours: i64, mw: Option<i64>) -> Reading {
+        Reading {
+            ts: T.plus(hours * HOUR),
+            kw: mw.map(Power::from_milliwatts),
+            upload: 1,
+            row_number: 1,
+            flags: Flags::NONE.set(Flag::MissingValue, mw.is_none()),
+            standing: Standing::Accepted,
+        }
+    }
+
+    fn faulty(hours: i64) -> Reading {
+        let reading = reading(hours, Some(0));
+        Reading { flags: reading.flags.with(Flag::PotentiallyFaulty), ..reading }
+    }
+
+    const LIVE: Option<i64> = Some(10_000);
+    const ZERO: Option<i64> = Some(9_999);
+
+    /// What is needed when `T` alone is touched: "from to" in microseconds beyond the base need
+    /// (or the window, where that is wider), with `<` and `>` for a measured reading more.
+    #[track_caller]
+    fn check(name: &str, series: &[Reading], known: Known, expected: &str) {
+        let shown = need(series, (T, T), known).map_or("enough".to_owned(), |need| {
+            let before = if need.measured_before { "<" } else { "" };
+            let after = if need.measured_after { ">" } else { "" };
+            format!("{before}{} {}{after}", need.from.since(T) / HOUR, need.to.since(T) as f64 / HOUR as f64)
+        });
+        assert_eq!(shown, expected, "{name}");
+    }
+
+    #[test]
+    fn a_window_is_wide_enough_from_a_day_before_to_twenty_six_hours_after() {
+        let live = [reading(-1, LIVE), reading(0, LIVE), reading(1, LIVE)];
+        let known = |from: i64, to: i64| Known { from: T.plus(from), to: T.plus(to) };
+        check("all", &live, Known::ALL, "enough");
+        check("nothing at all", &[], Known::ALL, "enough");
+        check("exactly", &live, known(-DAY, REACH), "enough");
+        check("a microsecond less before", &live, known(-DAY + 1, REACH), "-24 26");
+        check("a microsecond less after", &live, known(-DAY, REACH - 1), "-24 26");
+        check("what is wider stays", &live, known(-2 * DAY, HOUR), "-48 26");
+        let end = Known { to: Ts::MAX, ..known(-DAY, 0) };
+        check("nothing after", &live[..2], end, "enough");
+    }
+
+    #[test]
+    fn a_near_zero_run_is_followed_back_to_where_it_begins_or_is_long() {
+        let known = Known { from: T.plus(-2 * DAY), to: Ts::MAX };
+        check("nothing measured", &[reading(-1, None)], known, &format!("<-48 {}", far()));
+        check("a run without beginning", &[reading(-24, ZERO)], known, &format!("<-48 {}", far()));
+        check("one that begins", &[reading(-25, LIVE), reading(-24, ZERO)], known, "enough");
+        check("one that is long by its time", &[reading(-25, ZERO), reading(-24, ZERO)], known, "enough");
+        check("one that is long by its flag", &[faulty(-24), faulty(-1), reading(0, None)], known, "enough");
+        check("all there is", &[reading(-1, ZERO)], Known::ALL, "enough");
+    }
+
+    /// The end of time in hours after `T`, as [`check`] shows it.
+    fn far() -> String {
+        (Ts::MAX.since(T) as f64 / HOUR as f64).to_string()
+    }
+
+    #[test]
+    fn a_near_zero_run_is_followed_on_to_where_its_flags_are_settled() {
+        let known = Known { from: Ts::MIN, to: T.plus(30 * HOUR) };
+        let from = T.since(Ts::MIN) / HOUR;
+        let wants = |to: f64| format!("-{from} {to}>");
+        let just = 1.0 / HOUR as f64;
+        check("nothing measured", &[reading(1, None)], known, &wants(30.0));
+        check("a live meter", &[reading(1, LIVE)], known, "enough");
+        check("a run that ends", &[reading(1, ZERO), reading(2, LIVE)], known, "enough");
+        check("a run of 24 h", &[reading(1, ZERO), reading(25, ZERO)], known, &wants(30.0));
+        check("a run of more", &[reading(1, ZERO), reading(26, ZERO)], known, "enough");
+        check("a run into the unknown", &[reading(9, ZERO)], known, &wants(33.0 + just));
+    }
+
+    #[test]
+    fn readings_a_day_old_are_spare_unless_a_run_leads_up_to_them() {
+        let day: Vec<_> = (-30..=0).map(|hours| reading(hours, LIVE)).collect();
+        assert_eq!(spare(&day), 7, "one exactly 24 h old is outside the next window");
+        let dead: Vec<_> = (-30..=0).map(|hours| reading(hours, ZERO)).collect();
+        assert_eq!(spare(&dead), 6, "one is kept to say that the run is long");
+        let run: Vec<_> =
+            (-30..=0).map(|hours| reading(hours, if hours < -26 { LIVE } else { ZERO })).collect();
+        assert_eq!(spare(&run), 6);
+        assert_eq!(spare(&run[5..]), 1);
+        assert_eq!(spare(&dead[10..]), 0, "a run of less than a day is kept whole");
+        assert_eq!(spare(&[]), 0);
+    }
+}
