@@ -47,11 +47,11 @@ pub fn refresh(series: &[Reading], known: Known, stored: &[Span], out: &mut Vec<
 
 /// The span that is open where the window begins, given those that begin before it.
 ///
-/// The last measured reading before what was touched is in the window ([`super::need`]), so a
-/// span that was open there still is: only a reading after that one can have changed.
+/// The last measured reading before what was touched is in the window ([`super::need`]), and no
+/// reading before that one has changed. So a span reaches into the window if it did before.
 fn entering(known: Known, before: &[Span]) -> Option<Span> {
-    let last = before.last().filter(|span| span.last_ts >= known.from || !span.closed)?;
-    Some(Span { last_ts: last.last_ts.min(known.from), closed: false, ..*last })
+    let last = before.last().filter(|span| span.last_ts >= known.from)?;
+    Some(Span { closed: false, ..*last })
 }
 
 /// What becomes of a span that is open where the window ends, given the stored spans that begin

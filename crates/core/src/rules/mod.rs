@@ -92,7 +92,7 @@ impl Judge {
 /// The index of the first reading at or after `ts`. Gallops from the end, where uploads land.
 fn first_at(series: &[Reading], ts: Ts) -> usize {
     let mut back = 1;
-    while back <= series.len() && series[series.len() - back].ts >= ts {
+    while back <= series.len() && series[series.len() - back].ts > ts {
         back *= 2;
     }
     let low = series.len().saturating_sub(back);

@@ -21,7 +21,7 @@ fn show(reading: &Reading) -> String {
     format!("{kw}{filled}{standing}{faulty}")
 }
 
-/// Judges the series at once and, with windows as small as can be, from its last row to its first.
+/// Judges the series at once and, with windows as small as can be, row by row from both ends.
 #[track_caller]
 fn check_under(limits: &Limits, name: &str, series: &[Reading], expected: &str) {
     let mut judged = series.to_vec();
@@ -29,9 +29,11 @@ fn check_under(limits: &Limits, name: &str, series: &[Reading], expected: &str) 
     let shown: Vec<_> = judged.iter().map(show).collect();
     assert_eq!(shown.join(" "), expected, "{name}");
 
-    let mut meter = Meter::new(limits.clone());
-    series.iter().rev().for_each(|row| meter.upload(vec![*row]));
-    assert_eq!(meter.series(), judged, "{name}, backwards");
+    let (mut forwards, mut backwards) = (Meter::new(limits.clone()), Meter::new(limits.clone()));
+    series.iter().for_each(|row| forwards.upload(vec![*row]));
+    series.iter().rev().for_each(|row| backwards.upload(vec![*row]));
+    assert_eq!(forwards.series(), judged, "{name}, forwards");
+    assert_eq!(backwards.series(), judged, "{name}, backwards");
 }
 
 #[track_caller]
