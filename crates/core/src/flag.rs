@@ -68,6 +68,13 @@ pub struct Flags(u16);
 impl Flags {
     /// No flag.
     pub const NONE: Flags = Flags(0);
+    /// What decode says of a row; it stays with the row whatever becomes of its reading.
+    pub const DECODED: Flags = Flags::NONE
+        .with(Flag::UnitConverted)
+        .with(Flag::EnergyToPower)
+        .with(Flag::UtcNormalized)
+        .with(Flag::DstResolved)
+        .with(Flag::MissingValue);
 
     /// The set with these bits, unknown bits dropped.
     #[must_use]
@@ -103,6 +110,12 @@ impl Flags {
     #[must_use]
     pub const fn set(self, flag: Flag, on: bool) -> Flags {
         if on { self.with(flag) } else { self.without(flag) }
+    }
+
+    /// Those of the set that are also in `others`.
+    #[must_use]
+    pub const fn only(self, others: Flags) -> Flags {
+        Flags(self.0 & others.0)
     }
 
     /// The flags of the set, in the order of the contract.
@@ -151,6 +164,15 @@ mod tests {
                 (8, "edited"),
                 (9, "potentially_faulty"),
             ]
+        );
+    }
+
+    #[test]
+    fn a_row_keeps_only_what_decode_said_of_it() {
+        let all = Flags::from_bits(u16::MAX);
+        assert_eq!(
+            all.only(Flags::DECODED).to_string(),
+            "unit_converted|energy_to_power|utc_normalized|dst_resolved|missing_value"
         );
     }
 

@@ -13,6 +13,7 @@ mod reading;
 mod reason;
 pub mod rules;
 mod ts;
+mod zone;
 
 pub use flag::{Flag, Flags};
 pub use limits::{Limits, Range};
@@ -20,3 +21,4 @@ pub use power::Power;
 pub use reading::{Reading, Standing};
 pub use reason::Reason;
 pub use ts::{DAY, HOUR, SECOND, Ts, civil_from_days, days_from_civil};
+pub use zone::{UnknownZone, Zone};

@@ -5,6 +5,7 @@
 //! that no projection has to look.
 
 use greenstream_core::decode::RowIndex;
+pub use greenstream_core::rules::DayState;
 use greenstream_core::{Flags, Power, Reading, Reason, Ts};
 
 /// A meter's number in one store: given at first sight, never reused, not stable across rebuilds.
@@ -93,18 +94,6 @@ pub struct SupersededRow {
     pub kw: Option<Power>,
     /// The flags that decode gave the row.
     pub flags: Flags,
-}
-
-/// What is known of a meter's day, for rule 4's zero days and for finding a meter's days quickly.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-#[repr(u8)]
-pub enum DayState {
-    /// Readings, but no measured one: skipped by rule 4.
-    Unmeasured = 0,
-    /// All measured readings are 0.
-    Zero = 1,
-    /// A measured reading other than 0.
-    Live = 2,
 }
 
 /// The kinds of episode. The discriminant reaches disk and may only grow.
