@@ -20,6 +20,9 @@ struct Landed {
 /// The address of a row: upload and row number.
 type Address = (u32, u32);
 
+/// The rows of each reading, by meter and instant, with what was decided about them.
+type Ranked = BTreeMap<(String, i64), Vec<(Row, Option<Action>)>>;
+
 /// A decision in force, and the entry of the error queue as it stood when it was made.
 #[derive(Clone)]
 struct Decided {
@@ -117,7 +120,7 @@ fn dispositions(
     configuration: &Configuration,
 ) -> Dispositions {
     let mut set_aside = Vec::new();
-    let mut ranked: BTreeMap<(String, i64), Vec<(Row, Option<Action>)>> = BTreeMap::new();
+    let mut ranked = Ranked::new();
     for row in landed.iter().filter_map(|landed| landed.rows.as_ref()).flatten() {
         let decided = decisions.get(&(row.upload, row.row_number));
         let action = decided.map(|decided| decided.action);

@@ -1,5 +1,7 @@
 //! The worked examples of the specification, byte for byte.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
