@@ -10,8 +10,9 @@
 //!   line of blanks is a row with one field. No header at all is a dead letter.
 //! - **Quoted fields** are trimmed too, after unquoting. A CR at the end of a file without LF spoils its line.
 //! - **Shown meter** of a row that failed: the field as read, at most 256 bytes of it.
-//! - **Ambiguous wall time beside an unreadable meter**: the time is not shown, as no occurrence can be
-//!   counted. A wall time that the spring change skips is no step from row to row.
+//! - **Wall time beside an invalid meter**: shown where it means one instant; not where the autumn change
+//!   repeats it, as no occurrence can be counted. A wall time that the spring change skips is no step from
+//!   row to row.
 //! - **UTC**: the zones `UTC` and `Etc/UTC` set no `utc_normalized`; a zone that does not exist is as none.
 //! - **Decisions** reach only rows in the error queue; others are ignored, as is the release of a row that
 //!   failed to decode. Meter and time are known where the reason is `timestamp_in_future`, `value_invalid`

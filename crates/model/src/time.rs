@@ -181,9 +181,7 @@ pub(crate) fn day_of(ts: i64, zone: &TimeZone) -> i64 {
 }
 
 /// `2026-03-02T00:15:00Z`, with six digits of fraction where there is one.
-///
-/// # Panics
-/// Never for an instant of the years 0001 to 9999; others are written as the nearest day of the calendar.
+/// Instants outside of the calendar of jiff are written with its first or last day.
 #[must_use]
 pub fn instant_text(ts: i64) -> String {
     let day = date(1970, 1, 1).saturating_add(ts.div_euclid(DAY).days());
