@@ -1,18 +1,15 @@
 """The five rules of docs/spec/rules.md once more, slow, naive and exact: a peer to check the product against.
 
-Whole milliwatts and whole microseconds in Python integers; no code is shared with the product. Run by
-itself it judges the plain golden cases: `python model.py`.
+Whole milliwatts and whole microseconds in Python integers; no code is shared with the product. `default_feed.py`
+checks it against the golden cases.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import sys
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 FLAGS = [
@@ -210,47 +207,3 @@ def tables(judged: Judged) -> dict[str, list[tuple[str, ...]]]:
             for r in judged.measured
         ],
     }
-
-
-def check_golden(folder: Path) -> list[str]:
-    """What the model says differently about a golden whose rows all decode."""
-    rows, rejects = [], []
-    uploads = sorted(folder.glob("upload-*.csv"), key=lambda p: int(p.stem[7:]))
-    for upload, path in enumerate(uploads, 1):
-        for number, line in enumerate(csv.DictReader(path.open(newline="")), 1):
-            text, unit = line["energy_value"].strip(), line["energy_unit"].strip().lower()
-            ts = micros(dt.datetime.fromisoformat(line["timestamp"]))
-            missing = text.lower() in ("", "null", "nan")
-            flags = MISSING if missing else BIT["unit_converted"] if unit == "w" else 0
-            try:
-                mw = None if missing else milliwatts(text, {"w": 1_000, "kw": 1_000_000}[unit])
-            except ArithmeticError:
-                rejects.append(Reject(upload, number, line["meter_id"], ts, "value_invalid"))
-                continue
-            rows.append(Row(line["meter_id"], ts, mw, flags, upload, number))
-    got = tables(judge(rows, rejects))
-    problems = []
-    for dataset, columns in (("readings", 4), ("error-queue", 7), ("superseded", 4)):
-        name = folder / f"{dataset.replace('-', '_')}.csv"
-        want = [tuple(row) for row in csv.reader(name.open(newline=""))][1:]
-        have = [row[:columns] for row in got[dataset]]
-        problems += [f"{name}: model {h}, golden {w}" for h, w in zip(have, want) if h != w]
-        if len(have) != len(want):
-            problems.append(f"{name}: model has {len(have)} rows, golden {len(want)}")
-    return problems
-
-
-def main() -> int:
-    golden = Path(__file__).parents[2] / "testdata" / "golden"
-    plain = ["03", "04", "06", "07", "08", "09", "10", "11", "12", "13", "14", "17"]
-    problems = []
-    for number in plain:
-        folders = list(golden.glob(f"{number}_*"))
-        assert len(folders) == 1, f"no golden {number}"
-        problems += check_golden(folders[0])
-    print("\n".join(problems) or f"model agrees with {len(plain)} goldens")
-    return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

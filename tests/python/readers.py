@@ -125,7 +125,8 @@ def read_duckdb_delta_scan(table: Path) -> pd.DataFrame:
 
 
 def read_pandas(table: Path) -> pd.DataFrame:
-    return pd.read_parquet(table)
+    """Without the `date` of the folder names: pandas cannot unify it where a row has no known time."""
+    return pd.read_parquet(table, partitioning=None)
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
