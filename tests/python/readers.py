@@ -152,6 +152,16 @@ def compare(what: str, have: pd.DataFrame, want: pd.DataFrame, keys: list[str]) 
         raise Failure(f"{what}: {bad.sum()} rows differ\nhas\n{have[bad].head()}\nnot\n{want[bad].head()}")
 
 
+def check_table(have: pd.DataFrame, want: list[tuple[str, ...]], what: str, columns: list[str]) -> None:
+    """Every cell of these columns, in order."""
+    got = list(have[columns].itertuples(index=False, name=None))
+    if got == want:
+        return
+    differ = [f"has {h}, not {w}" for h, w in zip(got, want) if h != w]
+    head = "\n".join(differ[:5])
+    raise Failure(f"{what}: {len(got)} rows, expected {len(want)}; {len(differ)} of the pairs differ\n{head}")
+
+
 def check_stores(binary: str, home: Path) -> list[str]:
     """Compares database and archive with the exports, row by row; gives a line for each check."""
     done = []
