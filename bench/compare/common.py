@@ -39,12 +39,15 @@ class Counts:
     reasons: dict[str, int]
 
 
-def uploads(folder: Path) -> list[Path]:
-    """The files in name order, each content once: a file that comes again is no new upload."""
+def uploads(folder: Path) -> tuple[list[Path], int]:
+    """The files in name order, each content once (a file that comes again is no new upload), and their rows."""
     seen: dict[bytes, Path] = {}
+    rows = 0
     for path in sorted(folder.glob("*.csv")):
-        seen.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
-    return list(seen.values())
+        content = path.read_bytes()
+        if seen.setdefault(hashlib.sha256(content).digest(), path) == path:
+            rows += content.count(b"\n") - 1
+    return list(seen.values()), rows
 
 
 def parse_stamps(stamps: Iterable[str]) -> tuple[list[int | None], list[bool], list[str]]:
@@ -74,8 +77,8 @@ def parse_stamp(stamp: str) -> tuple[int | None, bool, str]:
     return (utc - EPOCH) // dt.timedelta(microseconds=1) + micros, offset != 0, ""
 
 
-def main(tool: str, apply: Callable[[list[Path], Path], Counts]) -> None:
-    """Runs `apply(uploads, out)` once and prints its counts, wall time and peak memory as one line of JSON."""
+def main(tool: str, apply: Callable[[list[Path], int, Path], Counts]) -> None:
+    """Runs `apply(uploads, rows, out)` once and prints its counts, wall time and peak memory as one line of JSON."""
     arguments = argparse.ArgumentParser(description=f"the five rules with {tool}")
     arguments.add_argument("folder", type=Path, help="default-feed uploads, *.csv")
     arguments.add_argument("out", type=Path, help="folder for the Parquet files; emptied first")
@@ -83,7 +86,7 @@ def main(tool: str, apply: Callable[[list[Path], Path], Counts]) -> None:
     shutil.rmtree(given.out, ignore_errors=True)
     given.out.mkdir(parents=True)
     started = time.perf_counter()
-    counts = apply(uploads(given.folder), given.out)
+    counts = apply(*uploads(given.folder), given.out)
     seconds = time.perf_counter() - started
     used = resource.getrusage(resource.RUSAGE_SELF)
     spent = {"seconds": round(seconds, 2), "cpu_seconds": round(used.ru_utime + used.ru_stime, 2)}

@@ -17,24 +17,22 @@ LEFT_OUT = -1  # the instant of a row whose time cannot be read
 UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
 
 
-def read(paths: list[Path]) -> tuple[pd.DataFrame, int]:
-    """All lines of four fields in landing order as categories, and the number of all lines.
+def read(paths: list[Path]) -> pd.DataFrame:
+    """All lines of four fields in landing order as categories.
 
     Quotes are taken as text, so that an open one spoils one line only.
     """
     text = pa.dictionary(pa.int32(), pa.binary())
-    tables, lines = [], 0
+    tables = []
     for upload, path in enumerate(paths, 1):
-        content = path.read_bytes()
-        lines += content.count(b"\n") - 1
         table = csv.read_csv(
-            pa.BufferReader(content),
+            path,
             read_options=csv.ReadOptions(column_names=COLUMNS, skip_rows=1),
             parse_options=csv.ParseOptions(quote_char=False, invalid_row_handler=lambda row: "skip"),
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, text), strings_can_be_null=False),
         )
         tables.append(table.append_column("upload", pa.array(np.full(len(table), upload, np.int32))))
-    return pa.concat_tables(tables).unify_dictionaries().to_pandas(), lines
+    return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
 
 def texts(column: pd.Series) -> list[str]:
@@ -150,8 +148,8 @@ def faulty(meter: np.ndarray, ts: np.ndarray, kw: np.ndarray, measured: np.ndarr
     return own & flag[before]
 
 
-def apply(paths: list[Path], out: Path) -> Counts:
-    lines, count = read(paths)
+def apply(paths: list[Path], count: int, out: Path) -> Counts:
+    lines = read(paths)
     parsed = len(lines)
     decoded = decode(lines)
     del lines

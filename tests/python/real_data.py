@@ -48,7 +48,7 @@ FEEDS = [
     # Sydney's wall time: the middle of solar generation moves from 12:20 to 13:15 on 2 October 2011 and back on
     # 1 April 2012. Both change days have 48 slots: the skipped hour is written with zeros, the repeated one once,
     # with the sum of both. So four rows (two slots, two columns) name a time that never was.
-    Feed("ausgrid", "ausgrid_c12", "Australia/Sydney", ",GC,GG", 0, {1: "_GC", 2: "_GG"}, None),
+    Feed("ausgrid", "ausgrid_c12", "Australia/Sydney", ",GC,GG", 0, {1: "-GC", 2: "-GG"}, None),
 ]
 
 
