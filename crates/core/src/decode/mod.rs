@@ -2,8 +2,48 @@
 //!
 //! Nothing here fails on data. A row that cannot be read becomes a [`Reject`] with its reason; an
 //! upload that cannot be read at all becomes a [`Refusal`] with its evidence.
+//!
+//! The path: a [`Feed`] is compiled into a [`Decoder`] for one upload, which reads the header into a
+//! [`Layout`], which decodes chunks of lines (as many at once as there are cores) and joins them. A
+//! [`Stream`] does the same for bytes that arrive piece by piece.
+
+mod chunk;
+mod clock;
+mod feed;
+mod folds;
+mod header;
+mod invisible;
+mod join;
+mod layout;
+mod lines;
+mod meter_id;
+mod meters;
+mod name;
+mod number;
+mod plan;
+mod raw;
+mod rejects;
+mod sniff;
+mod stream;
+mod time;
+mod unit;
+mod value;
+mod zone;
+
+pub use chunk::Chunk;
+pub use feed::{Column, Columns, Feed, Interval, MeterSource, ValueColumn};
+pub use layout::Layout;
+pub use lines::LINE_BYTES_MAX;
+pub use meter_id::{METER_ID_BYTES_MAX, is_meter_id};
+pub use plan::{Decoder, FeedError, Given};
+pub use raw::raw_line;
+pub use stream::Stream;
+pub use unit::Unit;
 
 use crate::{Flags, Power, Reason, Ts};
+
+/// The most decoded bytes of one upload: offsets within it take 32 bits. A service may set less.
+pub const CONTENT_BYTES_MAX: u64 = u32::MAX as u64;
 
 /// One row that decoded: a value, or the news that there is none, of one meter at one instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +73,7 @@ pub struct Reject {
     pub reason: Reason,
 }
 
-/// Where the bytes of an upload went: the four add up to its decoded size (guarantee G1).
+/// Where the bytes of an upload went: the three add up to its decoded size (guarantee G1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Coverage {
     /// Byte-order mark, preamble and header line.

@@ -1,0 +1,314 @@
+//! Lines to rows: the loop that every byte goes through.
+//!
+//! Blocks of plain lines are cut into fields all at once; a block that holds a quote, a lone CR, a
+//! NUL or invalid text is read line by line. The result does not depend on where blocks end.
+
+use super::clock::{Clock, Moment};
+use super::layout::{Layout, MeterAt, UnitAt};
+use super::lines::{self, Fields, LINE_BYTES_MAX, trim};
+use super::meters::Meters;
+use super::number;
+use super::rejects::{Failure, Rejects, When};
+use super::value::is_missing;
+use super::{CONTENT_BYTES_MAX, Row};
+use crate::{Flag, Flags, Power, Reason};
+
+/// Some lines of an upload, decoded: rows, meters and offsets are counted from the chunk's start.
+/// Only [`Layout::join`] can make sense of it.
+pub struct Chunk {
+    pub(crate) meters: Meters,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) rejects: Rejects,
+    /// Where each line that holds rows begins.
+    pub(crate) line_starts: Vec<u32>,
+    /// Rows whose wall time stands for two instants: index into `rows`, and from the earlier
+    /// instant (which the row has) to the later in microseconds.
+    pub(crate) folds: Vec<(u32, i64)>,
+    /// Row numbers, first and last, of stretches of lines with an offset of their own in a local zone.
+    pub(crate) with_offset: Vec<(u32, u32)>,
+    pub(crate) row_count: u32,
+    pub(crate) bytes: u64,
+    pub(crate) skipped: u64,
+    /// More bytes or rows than one upload may have; nothing of them is kept.
+    pub(crate) too_large: bool,
+    clock: Clock,
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    ends: Vec<u32>,
+    fields: Fields,
+    meter: Vec<u8>,
+}
+
+/// The fields of one line, trimmed.
+trait Line {
+    fn field(&self, index: usize) -> &[u8];
+}
+
+impl Line for Fields {
+    fn field(&self, index: usize) -> &[u8] {
+        self.get(index)
+    }
+}
+
+/// A line of a plain block. `ends` are its field ends, doubled.
+struct Plain<'b> {
+    block: &'b [u8],
+    start: usize,
+    ends: &'b [u32],
+}
+
+impl Line for Plain<'_> {
+    #[inline]
+    fn field(&self, index: usize) -> &[u8] {
+        let start = match index.checked_sub(1) {
+            None => self.start,
+            Some(before) => self.ends.get(before).map_or(0, |end| (end >> 1) as usize + 1),
+        };
+        let end = self.ends.get(index).copied().unwrap_or(0);
+        let mut text = self.block.get(start..(end >> 1) as usize).unwrap_or(&[]);
+        if end & 1 != 0 {
+            text = text.strip_suffix(b"\r").unwrap_or(text);
+        }
+        trim(text)
+    }
+}
+
+impl Chunk {
+    pub(crate) fn new() -> Chunk {
+        Chunk {
+            meters: Meters::new(),
+            rows: Vec::new(),
+            rejects: Rejects::default(),
+            line_starts: Vec::new(),
+            folds: Vec::new(),
+            with_offset: Vec::new(),
+            row_count: 0,
+            bytes: 0,
+            skipped: 0,
+            too_large: false,
+            clock: Clock::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Decodes further whole lines; only the last of all may lack its line end.
+    pub(crate) fn extend(&mut self, layout: &Layout, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (block, after) = lines::split_block(rest);
+            self.too_large |= self.bytes + block.len() as u64 > CONTENT_BYTES_MAX;
+            if self.too_large {
+                self.bytes += rest.len() as u64;
+                return;
+            }
+            if block.len() <= LINE_BYTES_MAX && lines::is_plain(block) {
+                self.plain_lines(layout, block);
+            } else {
+                self.lines_one_by_one(layout, block);
+            }
+            rest = after;
+        }
+    }
+
+    /// Counts a line that is too long to be held, `bytes` with its line end.
+    pub(crate) fn overlong(&mut self, layout: &Layout, bytes: u64) {
+        self.begin_line(layout);
+        self.malformed(layout);
+        self.bytes += bytes;
+        self.too_large |= self.bytes > CONTENT_BYTES_MAX;
+    }
+
+    fn lines_one_by_one(&mut self, layout: &Layout, block: &[u8]) {
+        let mut rest = block;
+        while !rest.is_empty() {
+            let (content, after) = lines::split_line(rest);
+            let line = rest.get(..rest.len() - after.len()).unwrap_or(rest);
+            if line.strip_suffix(b"\n").unwrap_or(line).len() > LINE_BYTES_MAX {
+                self.overlong(layout, line.len() as u64);
+            } else if lines::is_plain(line) {
+                self.plain_lines(layout, line);
+            } else {
+                self.begin_line(layout);
+                let mut fields = std::mem::take(&mut self.scratch.fields);
+                if fields.split(content, layout.plan.delimiter) && fields.len() == layout.fields {
+                    self.line(layout, &fields);
+                } else {
+                    self.malformed(layout);
+                }
+                self.scratch.fields = fields;
+                self.bytes += line.len() as u64;
+            }
+            rest = after;
+        }
+    }
+
+    fn plain_lines(&mut self, layout: &Layout, block: &[u8]) {
+        let mut all = std::mem::take(&mut self.scratch.ends);
+        lines::field_ends(block, layout.plan.delimiter, &mut all);
+        let mut rest = all.as_slice();
+        let mut start = 0;
+        while let Some(first_end) = rest.first() {
+            let is_empty = first_end & 1 != 0
+                && matches!(block.get(start..(first_end >> 1) as usize), Some([] | [b'\r']));
+            let (ends, after) = match rest.split_at_checked(layout.fields) {
+                Some((ends, after)) if ends_one_line(ends) => (ends, after),
+                _ => (&rest[..0], rest),
+            };
+            if is_empty || ends.is_empty() {
+                let len = 1 + rest.iter().position(|end| end & 1 != 0).unwrap_or(rest.len());
+                let end = rest.get(len - 1).map_or(block.len(), |end| (end >> 1) as usize + 1);
+                let len_bytes = end.min(block.len()) - start;
+                if is_empty {
+                    self.skipped += len_bytes as u64;
+                } else {
+                    self.begin_line(layout);
+                    self.malformed(layout);
+                }
+                self.bytes += len_bytes as u64;
+                start += len_bytes;
+                rest = rest.get(len..).unwrap_or(&[]);
+                continue;
+            }
+            self.begin_line(layout);
+            self.line(layout, &Plain { block, start, ends });
+            let end = ends.last().map_or(block.len(), |end| (end >> 1) as usize + 1).min(block.len());
+            self.bytes += (end - start) as u64;
+            start = end;
+            rest = after;
+        }
+        self.scratch.ends = all;
+    }
+
+    fn begin_line(&mut self, layout: &Layout) {
+        self.line_starts.push(u32::try_from(self.bytes).unwrap_or(u32::MAX));
+        if self.row_count > u32::MAX - layout.rows_per_line() {
+            self.too_large = true;
+            self.row_count = 0;
+        }
+    }
+
+    #[cold]
+    fn malformed(&mut self, layout: &Layout) {
+        self.rejects.malformed(self.row_count + 1, layout.rows_per_line());
+        self.row_count += layout.rows_per_line();
+    }
+
+    #[inline]
+    fn line(&mut self, layout: &Layout, line: &impl Line) {
+        let moment = self.clock.read(line.field(layout.timestamp), &layout.plan.clock);
+        if layout.is_local && moment.is_ok_and(|moment| !moment.is_wall) {
+            self.note_offset(layout.rows_per_line());
+        }
+        let base = match &layout.meter {
+            MeterAt::Column(index) => line.field(*index),
+            MeterAt::Fixed(id) => id.as_bytes(),
+        };
+        for (index, suffix) in &layout.values {
+            self.row_count += 1;
+            let value = read_value(layout, line, line.field(*index));
+            if let (Ok(moment), Ok((kw, flags))) = (moment, value)
+                && moment.ts <= layout.plan.clock.latest
+                && let Some(meter) = self.intern(base, suffix)
+            {
+                if moment.shift != 0 {
+                    self.folds.push((u32::try_from(self.rows.len()).unwrap_or(u32::MAX), moment.shift));
+                }
+                let flags = Flags::from_bits(moment.flags.bits() | flags.bits());
+                self.rows.push(Row { meter, row_number: self.row_count, ts: moment.ts, kw, flags });
+            } else {
+                self.reject(layout, base, suffix, moment, value.err());
+            }
+        }
+    }
+
+    #[inline]
+    fn intern(&mut self, base: &[u8], suffix: &str) -> Option<u32> {
+        if suffix.is_empty() {
+            return self.meters.intern(base);
+        }
+        self.scratch.join_meter(base, suffix);
+        if base.is_empty() { None } else { self.meters.intern(&self.scratch.meter) }
+    }
+
+    /// Logs a row with the first of its failures.
+    #[cold]
+    fn reject(
+        &mut self,
+        layout: &Layout,
+        base: &[u8],
+        suffix: &str,
+        moment: Result<Moment, Reason>,
+        value: Option<Reason>,
+    ) {
+        self.scratch.join_meter(base, suffix);
+        let meter = self.scratch.meter.as_slice();
+        let is_valid = !base.is_empty() && std::str::from_utf8(meter).is_ok_and(super::meter_id::is_meter_id);
+        let in_future = moment.is_ok_and(|moment| moment.ts > layout.plan.clock.latest);
+        let reason = match moment {
+            _ if !is_valid => Reason::MeterIdInvalid,
+            Err(reason) => reason,
+            Ok(_) if in_future => Reason::TimestampInFuture,
+            Ok(_) => value.unwrap_or(Reason::ValueInvalid),
+        };
+        // whose clock it was is unknown without a meter, so of two instants none is shown
+        let when = match moment {
+            Err(_) => When::Unknown,
+            Ok(moment) if !is_valid && moment.shift != 0 => When::Unknown,
+            Ok(moment) if !is_valid || !moment.is_wall => When::Instant,
+            Ok(moment) if moment.shift != 0 => When::Twice,
+            Ok(_) => When::Wall,
+        };
+        let (ts, shift) = moment.map_or((crate::Ts::MIN, 0), |moment| (moment.ts, moment.shift));
+        let meter = if base.is_empty() { &[] } else { meter };
+        self.rejects.push(&Failure { row_number: self.row_count, meter, when, ts, shift, reason });
+    }
+
+    /// Notes that the rows of this line do not go by the local clock.
+    fn note_offset(&mut self, rows: u32) {
+        let (first, last) = (self.row_count + 1, self.row_count + rows);
+        match self.with_offset.last_mut() {
+            Some(run) if run.1 + 1 == first => run.1 = last,
+            _ => self.with_offset.push((first, last)),
+        }
+    }
+}
+
+impl Scratch {
+    fn join_meter(&mut self, base: &[u8], suffix: &str) {
+        self.meter.clear();
+        self.meter.extend_from_slice(base);
+        self.meter.extend_from_slice(suffix.as_bytes());
+    }
+}
+
+/// Whether the last of `ends`, and no other, ends a line.
+#[inline]
+fn ends_one_line(ends: &[u32]) -> bool {
+    match ends {
+        [others @ .., last] => others.iter().fold(0, |any, end| any | end) & 1 == 0 && last & 1 != 0,
+        [] => false,
+    }
+}
+
+/// The value in milliwatts (none where it is missing) with its flags, or why it cannot be read.
+#[inline]
+fn read_value(layout: &Layout, line: &impl Line, text: &[u8]) -> Result<(Option<Power>, Flags), Reason> {
+    if is_missing(text, &layout.plan.missing) {
+        return Ok((None, Flags::NONE.with(Flag::MissingValue)));
+    }
+    let conversion = match &layout.unit {
+        UnitAt::Fixed(conversion) => conversion,
+        UnitAt::Column(index, units) => match units.find(line.field(*index)) {
+            Some(conversion) => conversion,
+            None if number::is_number(text) => return Err(Reason::UnitUnknown),
+            None => return Err(Reason::ValueInvalid),
+        },
+    };
+    match number::milliwatts(text, &conversion.scale) {
+        Some(mw) => Ok((Some(Power::from_milliwatts(mw)), conversion.flags)),
+        None => Err(Reason::ValueInvalid),
+    }
+}

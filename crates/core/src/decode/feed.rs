@@ -1,0 +1,232 @@
+//! A feed profile: what the files of one sender look like. Configuration, not code.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Visitor};
+
+use super::name;
+use super::unit::Unit;
+
+/// How to read the files of one sender; as TOML, see `feeds/`.
+///
+/// Plain data: [`Feed::compile`] says what does not fit together.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// What operators call it.
+    pub name: String,
+    /// Upload names that mean this feed; `*` stands for any characters. Empty: never by name.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Whether the first line names the columns.
+    #[serde(default = "yes")]
+    pub header: bool,
+    /// One ASCII character between fields: a comma, a semicolon, a tab, …
+    #[serde(default = "comma")]
+    pub delimiter: char,
+    /// The meter of all rows, where no column says it.
+    #[serde(default)]
+    pub meter: Option<MeterSource>,
+    /// The unit of all values, where no column says it.
+    #[serde(default)]
+    pub unit: Option<Unit>,
+    /// What the unit column may hold beside `W` and `kW`.
+    #[serde(default)]
+    pub units: Vec<Unit>,
+    /// How long the interval of an energy value is.
+    #[serde(default)]
+    pub interval: Option<Interval>,
+    /// The IANA zone of timestamps without an offset. None: such rows are rejected.
+    #[serde(default)]
+    pub time_zone: Option<String>,
+    /// Texts that mean a missing value here, in any case, beside the usual ones.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// Where in a line to find what.
+    pub columns: Columns,
+}
+
+/// The columns of a feed.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Columns {
+    /// The meter's id; or else [`Feed::meter`].
+    #[serde(default)]
+    pub meter: Option<Column>,
+    /// The start of the interval.
+    pub timestamp: Column,
+    /// The only value of a line; or else `values`.
+    #[serde(default)]
+    pub value: Option<Column>,
+    /// The values of a wide line: one row each, numbered in the order of their columns.
+    #[serde(default)]
+    pub values: Vec<ValueColumn>,
+    /// The unit; or else [`Feed::unit`].
+    #[serde(default)]
+    pub unit: Option<Column>,
+}
+
+/// One of several values of a line.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueColumn {
+    /// Where it is.
+    pub column: Column,
+    /// What to append to the meter's id, so that each value is a meter of its own.
+    #[serde(default)]
+    pub meter_suffix: String,
+}
+
+/// How to find a column. In TOML: a name, a list of names, or a position.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Column {
+    /// By its name in the header, in any case; one of these.
+    Named(Vec<String>),
+    /// By its position, from 1.
+    At(usize),
+}
+
+/// Where the meter's id comes from, if not from a column.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeterSource {
+    /// All rows of the feed are of this meter.
+    Fixed(String),
+    /// What stands for `{meter}` in the upload's name, as in `df{meter}.csv`.
+    FromName(String),
+}
+
+/// The length of an interval: whole seconds, 1 s to 31 days. In TOML: `"30min"`, `"1h"`, `"PT15M"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Interval(u32);
+
+impl Interval {
+    /// The longest in seconds: a month's register reading.
+    pub const SECONDS_MAX: u32 = 31 * 86_400;
+
+    /// Reads `30min`, `1h`, `900s`, `PT15M`.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Interval, String> {
+        let length: jiff::SignedDuration =
+            text.parse().map_err(|_| format!("interval `{text}` is no length of time like `30min`"))?;
+        match u32::try_from(length.as_secs()) {
+            Ok(seconds @ 1..=Interval::SECONDS_MAX) if length.subsec_nanos() == 0 => Ok(Interval(seconds)),
+            _ => Err(format!("interval `{text}` is not a whole number of seconds from 1 s to 31 days")),
+        }
+    }
+
+    /// The length in seconds.
+    #[must_use]
+    pub const fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl Feed {
+    /// The feed of uploads that no profile claims: `meter_id`, `timestamp`, `energy_value`, `energy_unit`.
+    #[must_use]
+    pub fn default_feed() -> Feed {
+        let column = |name: &str| Column::Named(vec![name.to_owned()]);
+        Feed {
+            name: "default".to_owned(),
+            names: Vec::new(),
+            header: true,
+            delimiter: ',',
+            meter: None,
+            unit: None,
+            units: Vec::new(),
+            interval: None,
+            time_zone: None,
+            missing: Vec::new(),
+            columns: Columns {
+                meter: Some(column("meter_id")),
+                timestamp: column("timestamp"),
+                value: Some(column("energy_value")),
+                values: Vec::new(),
+                unit: Some(column("energy_unit")),
+            },
+        }
+    }
+
+    /// Profiles of public data sets, as (name, TOML): to use, and to copy from.
+    #[must_use]
+    pub const fn built_in() -> [(&'static str, &'static str); 3] {
+        [
+            ("london", include_str!("feeds/london.toml")),
+            ("sgsc", include_str!("feeds/sgsc.toml")),
+            ("ausgrid", include_str!("feeds/ausgrid.toml")),
+        ]
+    }
+
+    /// Whether an upload of this name is of this feed. Folders before the name do not count, nor
+    /// does `.gz` or `.zst` after it.
+    #[must_use]
+    pub fn claims(&self, upload_name: &str) -> bool {
+        let base = name::base(upload_name);
+        self.names.iter().any(|pattern| name::matches(pattern, base))
+    }
+
+    /// How many rows each line holds: its values. At least 1.
+    #[must_use]
+    pub fn rows_per_line(&self) -> u32 {
+        u32::try_from(self.columns.values.len()).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn comma() -> char {
+    ','
+}
+
+impl<'de> Deserialize<'de> for Interval {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Interval, D::Error> {
+        Interval::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Column {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Column, D::Error> {
+        deserializer.deserialize_any(ColumnVisitor)
+    }
+}
+
+struct ColumnVisitor;
+
+impl<'de> Visitor<'de> for ColumnVisitor {
+    type Value = Column;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a column's name, a list of names, or its position from 1")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Column, E> {
+        Ok(Column::Named(vec![name.to_owned()]))
+    }
+
+    fn visit_i64<E: de::Error>(self, position: i64) -> Result<Column, E> {
+        match usize::try_from(position) {
+            Ok(position) if position > 0 => Ok(Column::At(position)),
+            _ => Err(E::invalid_value(de::Unexpected::Signed(position), &self)),
+        }
+    }
+
+    fn visit_u64<E: de::Error>(self, position: u64) -> Result<Column, E> {
+        i64::try_from(position)
+            .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(position), &self))
+            .and_then(|position| self.visit_i64(position))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut names: A) -> Result<Column, A::Error> {
+        let mut all = Vec::new();
+        while let Some(name) = names.next_element::<String>()? {
+            all.push(name);
+        }
+        if all.is_empty() { Err(de::Error::invalid_length(0, &self)) } else { Ok(Column::Named(all)) }
+    }
+}

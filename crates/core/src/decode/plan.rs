@@ -1,0 +1,332 @@
+//! A feed made ready for one upload: checked once, so that no row has to ask.
+
+use std::sync::Arc;
+
+use super::feed::{Column, Feed, MeterSource};
+use super::meter_id::is_meter_id;
+use super::name;
+use super::unit::{Conversion, Units};
+use super::zone::Zone;
+use crate::{SECOND, Ts};
+
+/// What is known of an upload before it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Given<'a> {
+    /// The zone given with the upload; it goes before the feed's.
+    pub time_zone: Option<&'a str>,
+    /// The upload's name, for feeds that take the meter from it.
+    pub name: &'a str,
+    /// When it landed: rows more than 15 minutes after it are in the future.
+    pub landed_at: Ts,
+}
+
+/// Why a feed cannot be used (for this upload).
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FeedError {
+    /// No such zone in the compiled-in tables.
+    #[error("time zone `{zone}` is not in the IANA tables, expected a name like `Europe/London`")]
+    Zone {
+        /// The name as given.
+        zone: String,
+    },
+    /// The upload's name does not tell a meter.
+    #[error("upload name `{name}` tells no meter id, expected `{pattern}`")]
+    Name {
+        /// The name, without folders.
+        name: String,
+        /// The feed's pattern.
+        pattern: String,
+    },
+    /// The profile contradicts itself.
+    #[error("feed `{feed}`: {problem}")]
+    Profile {
+        /// The feed's name.
+        feed: String,
+        /// The key and what is wrong with it.
+        problem: String,
+    },
+}
+
+/// Reads uploads of one feed under one zone, name and landing time.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    pub(crate) plan: Arc<Plan>,
+}
+
+/// Everything but the positions of the columns, which the header tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) header: bool,
+    pub(crate) delimiter: u8,
+    pub(crate) meter: MeterPlan,
+    pub(crate) timestamp: Column,
+    /// The value columns with what each appends to the meter's id; at least one.
+    pub(crate) values: Vec<(Column, String)>,
+    pub(crate) unit: UnitPlan,
+    pub(crate) missing: Vec<String>,
+    pub(crate) clock: ClockPlan,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum MeterPlan {
+    Column(Column),
+    Fixed(String),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum UnitPlan {
+    Column(Column, Units),
+    Fixed(Conversion),
+}
+
+/// How timestamps become instants.
+#[derive(Clone, Debug)]
+pub(crate) struct ClockPlan {
+    pub(crate) zone: ZonePlan,
+    /// The last instant that is not in the future.
+    pub(crate) latest: Ts,
+}
+
+/// What a timestamp without an offset means.
+#[derive(Clone, Debug)]
+pub(crate) enum ZonePlan {
+    Unknown,
+    Utc,
+    Local(Zone),
+}
+
+impl ClockPlan {
+    /// How far after its landing time an upload may still tell of.
+    const FUTURE_MAX: i64 = 15 * 60 * SECOND;
+
+    fn new(zone: Option<&str>, landed_at: Ts) -> Result<ClockPlan, FeedError> {
+        let zone = match zone {
+            None => ZonePlan::Unknown,
+            Some(name) => match Zone::named(name) {
+                None => return Err(FeedError::Zone { zone: name.to_owned() }),
+                Some(None) => ZonePlan::Utc,
+                Some(Some(zone)) => ZonePlan::Local(zone),
+            },
+        };
+        Ok(ClockPlan { zone, latest: landed_at.plus(ClockPlan::FUTURE_MAX) })
+    }
+}
+
+impl Feed {
+    /// Checks the profile and makes it ready for an upload.
+    ///
+    /// # Errors
+    /// [`FeedError`] where the profile contradicts itself, the zone is unknown, or the upload's name
+    /// does not tell the meter that the feed takes from it.
+    pub fn compile(&self, given: &Given<'_>) -> Result<Decoder, FeedError> {
+        self.check()?;
+        let meter = match (&self.columns.meter, &self.meter) {
+            (Some(column), _) => MeterPlan::Column(column.clone()),
+            (None, Some(source)) => MeterPlan::Fixed(self.meter_from(source, given.name)?),
+            (None, None) => return Err(self.problem("no meter column and no `meter`")),
+        };
+        let unit = match (&self.columns.unit, self.unit) {
+            (Some(column), _) => UnitPlan::Column(column.clone(), Units::new(&self.units, self.interval)),
+            (None, unit) => UnitPlan::Fixed(
+                unit.and_then(|unit| Conversion::of(unit, self.interval))
+                    .ok_or_else(|| self.problem("no unit column and no `unit`"))?,
+            ),
+        };
+        let single = self.columns.value.iter().map(|column| (column.clone(), String::new()));
+        let several = self.columns.values.iter().map(|v| (v.column.clone(), v.meter_suffix.clone()));
+        let plan = Plan {
+            header: self.header,
+            delimiter: u8::try_from(self.delimiter).unwrap_or(b','),
+            meter,
+            timestamp: self.columns.timestamp.clone(),
+            values: single.chain(several).collect(),
+            unit,
+            missing: self.missing.iter().map(|text| text.trim_matches([' ', '\t']).to_owned()).collect(),
+            clock: ClockPlan::new(given.time_zone.or(self.time_zone.as_deref()), given.landed_at)?,
+        };
+        Ok(Decoder { plan: Arc::new(plan) })
+    }
+
+    /// Whether the profile fits together, before there is an upload.
+    ///
+    /// # Errors
+    /// [`FeedError::Profile`] or [`FeedError::Zone`] with the first thing that does not.
+    pub fn check(&self) -> Result<(), FeedError> {
+        self.check_shape().map_err(|problem| self.problem(problem))?;
+        ClockPlan::new(self.time_zone.as_deref(), Ts::MIN).map(drop)
+    }
+
+    fn check_shape(&self) -> Result<(), &'static str> {
+        let columns = &self.columns;
+        let fits = |c: char| c.is_ascii_punctuation() && !"\"+-.:".contains(c) || c == '\t';
+        if !fits(self.delimiter) {
+            return Err("`delimiter` must be one ASCII sign such as `,` `;` `|` or a tab");
+        }
+        if columns.meter.is_some() == self.meter.is_some() {
+            return Err("the meter must come from `columns.meter` or from `meter`, from one of them");
+        }
+        if columns.unit.is_some() == self.unit.is_some() {
+            return Err("the unit must come from `columns.unit` or from `unit`, from one of them");
+        }
+        if columns.value.is_some() != columns.values.is_empty() {
+            return Err(
+                "the value must come from `columns.value` or from `columns.values`, from one of them",
+            );
+        }
+        if !self.units.is_empty() && columns.unit.is_none() {
+            return Err("`units` needs `columns.unit`");
+        }
+        if self.unit.iter().chain(&self.units).any(|unit| unit.is_energy()) && self.interval.is_none() {
+            return Err("energy needs the length of its `interval` to become power");
+        }
+        let mut suffixes: Vec<_> = columns.values.iter().map(|value| &value.meter_suffix).collect();
+        suffixes.sort_unstable();
+        if suffixes.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err("each of `columns.values` needs a `meter_suffix` of its own");
+        }
+        if suffixes.iter().any(|suffix| !suffix.is_empty() && !is_meter_id(suffix)) {
+            return Err("a `meter_suffix` holds at most 64 bytes and no invisible characters");
+        }
+        if columns.values.len() > Feed::VALUES_MAX {
+            return Err("`columns.values` has more than 1,440 columns");
+        }
+        let mut all = columns.meter.iter().chain([&columns.timestamp]).chain(&columns.value);
+        let mut others = columns.values.iter().map(|value| &value.column).chain(&columns.unit);
+        if !self.header && (all.any(is_named) || others.any(is_named)) {
+            return Err("without a header, columns are found by position");
+        }
+        if let Some(MeterSource::FromName(pattern)) = &self.meter
+            && pattern.matches("{meter}").count() != 1
+        {
+            return Err("`meter.from_name` must hold `{meter}` once");
+        }
+        Ok(())
+    }
+
+    /// The most values of one line: a day of minutes.
+    const VALUES_MAX: usize = 1_440;
+
+    fn meter_from(&self, source: &MeterSource, upload_name: &str) -> Result<String, FeedError> {
+        let id = match source {
+            MeterSource::Fixed(id) => id.trim_matches([' ', '\t']),
+            MeterSource::FromName(pattern) => {
+                let base = name::base(upload_name);
+                let id = name::meter(pattern, base).map(|id| id.trim_matches([' ', '\t']));
+                return id.filter(|id| is_meter_id(id)).map(str::to_owned).ok_or_else(|| FeedError::Name {
+                    name: base.chars().take(200).collect(),
+                    pattern: pattern.clone(),
+                });
+            }
+        };
+        if is_meter_id(id) {
+            Ok(id.to_owned())
+        } else {
+            Err(self.problem("`meter.fixed` is no meter id of 1 to 64 bytes"))
+        }
+    }
+
+    fn problem(&self, problem: &str) -> FeedError {
+        FeedError::Profile { feed: self.name.clone(), problem: problem.to_owned() }
+    }
+}
+
+fn is_named(column: &Column) -> bool {
+    matches!(column, Column::Named(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIVEN: Given<'static> = Given { time_zone: None, name: "dfM1.csv", landed_at: Ts::MAX };
+
+    fn feed(text: &str) -> Feed {
+        toml::from_str(text).unwrap()
+    }
+
+    #[track_caller]
+    fn check(text: &str, problem: &str) {
+        let error = feed(text).compile(&GIVEN).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+
+    #[test]
+    fn a_profile_that_contradicts_itself_says_how() {
+        let columns = "[columns]\nmeter = 'm'\ntimestamp = 't'\nvalue = 'v'\nunit = 'u'";
+        for (text, problem) in [
+            (format!("name='f'\ndelimiter='x'\n{columns}"), "`delimiter`"),
+            (format!("name='f'\ndelimiter='.'\n{columns}"), "`delimiter`"),
+            (format!("name='f'\nmeter={{fixed='M'}}\n{columns}"), "the meter must"),
+            (format!("name='f'\nunit='kW'\n{columns}"), "the unit must"),
+            (format!("name='f'\nunits=['kWh']\n{columns}"), "`interval`"),
+            (format!("name='f'\nheader=false\n{columns}"), "by position"),
+            (format!("name='f'\ntime_zone='Mars'\n{columns}"), "`Mars`"),
+            (format!("name='f'\n{columns}\nvalues=[{{column='a'}}]"), "the value must"),
+            ("name='f'\nunit='kW'\n[columns]\ntimestamp='t'\nvalue='v'".to_owned(), "the meter must"),
+            ("name='f'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'".to_owned(), "the value must"),
+            (
+                "name='f'\nunit='kW'\nmeter={from_name='a.csv'}\n[columns]\ntimestamp=1\nvalue=2".to_owned(),
+                "`{meter}` once",
+            ),
+            (
+                "name='f'\nunit='kW'\nmeter={from_name='x{meter}.csv'}\n[columns]\ntimestamp=1\nvalue=2"
+                    .to_owned(),
+                "tells no meter id, expected `x{meter}.csv`",
+            ),
+            (
+                "name='f'\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalues=[{column=3},{column=4}]"
+                    .to_owned(),
+                "`meter_suffix` of its own",
+            ),
+        ] {
+            check(&text, problem);
+        }
+    }
+
+    #[test]
+    fn built_in_profiles_are_whole_and_named_as_listed() {
+        for (name, text) in Feed::built_in() {
+            let feed = feed(text);
+            assert_eq!(feed.name, name);
+            let given = Given { name: "ausgrid/x.csv", ..GIVEN };
+            assert_eq!(feed.compile(&given).map(drop), Ok(()));
+        }
+        assert_eq!(Feed::default_feed().compile(&GIVEN).map(drop), Ok(()));
+    }
+
+    #[test]
+    fn unknown_keys_and_columns_without_name_are_refused() {
+        for text in [
+            "name='f'\nzone='UTC'\n[columns]\ntimestamp='t'",
+            "name='f'\n[columns]\ntimestamp=0",
+            "name='f'\n[columns]\ntimestamp=[]",
+            "name='f'\ninterval='soon'\n[columns]\ntimestamp=1",
+            "name='f'\ninterval='745h'\n[columns]\ntimestamp=1",
+            "name='f'\nunit='BTU'\n[columns]\ntimestamp=1",
+        ] {
+            assert!(toml::from_str::<Feed>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_is_whole_seconds_up_to_a_month() {
+        for (text, seconds) in [
+            ("30min", Some(1_800)),
+            ("1h", Some(3_600)),
+            ("PT15M", Some(900)),
+            ("1s", Some(1)),
+            ("744h", Some(2_678_400)),
+            ("0s", None),
+            ("744h 1s", None),
+            ("1500ms", None),
+            ("-30min", None),
+            ("half an hour", None),
+        ] {
+            assert_eq!(
+                crate::decode::feed::Interval::parse(text).ok().map(|i| i.seconds()),
+                seconds,
+                "{text}"
+            );
+        }
+    }
+}

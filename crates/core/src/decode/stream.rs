@@ -1,0 +1,145 @@
+//! An upload in pieces, as they arrive: what is held of it is a line at most.
+
+use memchr::{memchr, memrchr};
+
+use super::chunk::Chunk;
+use super::layout::{Layout, Opened, Opening};
+use super::lines::LINE_BYTES_MAX;
+use super::plan::Decoder;
+use super::{CONTENT_BYTES_MAX, Decoded, Refusal};
+
+/// How much of a large piece is looked at in one step while the header is still sought.
+const STEP_BYTES: usize = 64 << 10;
+
+/// Decodes an upload as it arrives. The result does not depend on how it is cut.
+pub struct Stream<'d> {
+    decoder: &'d Decoder,
+    opening: Opening,
+    body: Option<(Layout, Chunk)>,
+    /// The start of an unfinished line; of the first lines, before the header is read.
+    carry: Vec<u8>,
+    /// Bytes so far of a line that is too long to be held.
+    overlong: Option<u64>,
+    refusal: Option<Refusal>,
+}
+
+impl Decoder {
+    /// Begins an upload that arrives in pieces.
+    #[must_use]
+    pub fn stream(&self) -> Stream<'_> {
+        Stream {
+            decoder: self,
+            opening: Opening::default(),
+            body: None,
+            carry: Vec::new(),
+            overlong: None,
+            refusal: None,
+        }
+    }
+}
+
+impl Stream<'_> {
+    /// Takes the next piece, of any length.
+    ///
+    /// # Errors
+    /// As soon as it is certain that nothing of the upload can be loaded; then at each further call.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        let mut rest = bytes;
+        while self.body.is_none() && !rest.is_empty() {
+            let (step, after) = rest.split_at(rest.len().min(STEP_BYTES));
+            self.carry.extend_from_slice(step);
+            rest = after;
+            if step.contains(&b'\n') || self.carry.len() > LINE_BYTES_MAX {
+                self.open(false)?;
+            }
+        }
+        self.lines(rest);
+        match &self.body {
+            Some((_, chunk)) if chunk.too_large => {
+                let refusal = Refusal::TooLarge { limit: CONTENT_BYTES_MAX };
+                self.refusal = Some(refusal.clone());
+                Err(refusal)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the upload.
+    ///
+    /// # Errors
+    /// [`Refusal`] where nothing of it can be loaded.
+    pub fn finish(mut self) -> Result<Decoded, Refusal> {
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
+        if self.body.is_none() {
+            self.open(true)?;
+        }
+        let Some((layout, mut chunk)) = self.body else { return Err(Refusal::Empty) };
+        match self.overlong {
+            Some(bytes) => chunk.overlong(&layout, bytes),
+            None => chunk.extend(&layout, &self.carry),
+        }
+        layout.join(vec![chunk])
+    }
+
+    /// Seeks the header in what has been held so far.
+    fn open(&mut self, at_end: bool) -> Result<(), Refusal> {
+        match self.opening.read(&self.decoder.plan, &self.carry, at_end) {
+            Ok(Opened::Layout(layout, done)) => {
+                self.body = Some((*layout, Chunk::new()));
+                let held = std::mem::take(&mut self.carry);
+                self.lines(held.get(done..).unwrap_or(&[]));
+                Ok(())
+            }
+            Ok(Opened::NeedsMore(done)) => {
+                self.carry.drain(..done);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.refusal = Some(refusal.clone());
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Decodes the lines that end in `bytes`, and holds the start of the one that does not.
+    fn lines(&mut self, bytes: &[u8]) {
+        let Some((layout, chunk)) = &mut self.body else { return };
+        let mut rest = bytes;
+        if self.overlong.is_some() || !self.carry.is_empty() {
+            let Some(end) = memchr(b'\n', rest) else {
+                self.hold(rest);
+                return;
+            };
+            let (line, after) = rest.split_at(end + 1);
+            match self.overlong.take() {
+                Some(before) => chunk.overlong(layout, before + line.len() as u64),
+                None => {
+                    self.carry.extend_from_slice(line);
+                    chunk.extend(layout, &self.carry);
+                    self.carry.clear();
+                }
+            }
+            rest = after;
+        }
+        let (whole, part) = rest.split_at(memrchr(b'\n', rest).map_or(0, |at| at + 1));
+        chunk.extend(layout, whole);
+        self.hold(part);
+    }
+
+    /// Holds part of a line without its end, or counts it where the line is too long.
+    fn hold(&mut self, part: &[u8]) {
+        match &mut self.overlong {
+            Some(bytes) => *bytes += part.len() as u64,
+            None if self.carry.len() + part.len() > LINE_BYTES_MAX => {
+                self.overlong = Some((self.carry.len() + part.len()) as u64);
+                self.carry = Vec::new();
+            }
+            None => self.carry.extend_from_slice(part),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Units: which a feed may carry, and how each becomes power (rule 1).
+
+use super::feed::Interval;
+use super::number::Scale;
+use crate::{Flag, Flags};
+
+/// A unit of power, or of energy per interval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
+pub enum Unit {
+    /// Watts; in any case.
+    W,
+    /// Kilowatts; in any case.
+    #[serde(rename = "kW")]
+    Kw,
+    /// Megawatts; with a capital M, for `mW` are milliwatts.
+    #[serde(rename = "MW")]
+    Mw,
+    /// Watt-hours per interval; in any case.
+    Wh,
+    /// Kilowatt-hours per interval; in any case.
+    #[serde(rename = "kWh")]
+    Kwh,
+    /// Megawatt-hours per interval; with a capital M.
+    #[serde(rename = "MWh")]
+    Mwh,
+}
+
+impl Unit {
+    /// The usual spelling.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unit::W => "W",
+            Unit::Kw => "kW",
+            Unit::Mw => "MW",
+            Unit::Wh => "Wh",
+            Unit::Kwh => "kWh",
+            Unit::Mwh => "MWh",
+        }
+    }
+
+    /// Whether it is energy, which needs the length of the interval to become power.
+    #[must_use]
+    pub const fn is_energy(self) -> bool {
+        matches!(self, Unit::Wh | Unit::Kwh | Unit::Mwh)
+    }
+
+    const fn tens(self) -> u32 {
+        match self {
+            Unit::W | Unit::Wh => 3,
+            Unit::Kw | Unit::Kwh => 6,
+            Unit::Mw | Unit::Mwh => 9,
+        }
+    }
+
+    fn is_spelt(self, text: &[u8]) -> bool {
+        let mega = matches!(self, Unit::Mw | Unit::Mwh);
+        text.eq_ignore_ascii_case(self.name().as_bytes()) && (!mega || text.first() == Some(&b'M'))
+    }
+}
+
+/// A unit made ready: how to convert, and what to flag.
+#[derive(Clone, Debug)]
+pub(crate) struct Conversion {
+    pub(crate) scale: Scale,
+    pub(crate) flags: Flags,
+}
+
+impl Conversion {
+    /// None for energy without an interval.
+    pub(crate) fn of(unit: Unit, interval: Option<Interval>) -> Option<Conversion> {
+        Some(match (unit, interval) {
+            (Unit::Kw, _) => Conversion { scale: Scale::power(unit.tens()), flags: Flags::NONE },
+            (Unit::W | Unit::Mw, _) => {
+                Conversion { scale: Scale::power(unit.tens()), flags: Flags::NONE.with(Flag::UnitConverted) }
+            }
+            (Unit::Wh | Unit::Kwh | Unit::Mwh, Some(interval)) => Conversion {
+                scale: Scale::energy(unit.tens(), interval.seconds()),
+                flags: Flags::NONE.with(Flag::EnergyToPower),
+            },
+            (Unit::Wh | Unit::Kwh | Unit::Mwh, None) => return None,
+        })
+    }
+}
+
+/// The units that the unit column of a feed may hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Units {
+    kw: Conversion,
+    others: Vec<(Unit, Conversion)>,
+}
+
+impl Units {
+    /// `W`, `kW` and what the feed declares; energy without an interval is left out.
+    pub(crate) fn new(declared: &[Unit], interval: Option<Interval>) -> Units {
+        let kw = Conversion { scale: Scale::power(Unit::Kw.tens()), flags: Flags::NONE };
+        let others = [Unit::Kw, Unit::W].iter().chain(declared);
+        let others = others.filter_map(|unit| Some((*unit, Conversion::of(*unit, interval)?))).collect();
+        Units { kw, others }
+    }
+
+    /// The conversion for a unit as written (trimmed).
+    pub(crate) fn find(&self, text: &[u8]) -> Option<&Conversion> {
+        if text == b"kW" {
+            return Some(&self.kw);
+        }
+        self.others.iter().find(|(unit, _)| unit.is_spelt(text)).map(|(_, conversion)| conversion)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units() -> Units {
+        Units::new(&[Unit::Mw, Unit::Kwh, Unit::Mwh], Interval::parse("30min").ok())
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<Flags>) {
+        assert_eq!(units().find(text.as_bytes()).map(|c| c.flags), expected, "{text}");
+    }
+
+    #[test]
+    fn power_in_any_case_and_declared_units_only() {
+        let converted = Flags::NONE.with(Flag::UnitConverted);
+        let energy = Flags::NONE.with(Flag::EnergyToPower);
+        for (text, expected) in [
+            ("kW", Some(Flags::NONE)),
+            ("KW", Some(Flags::NONE)),
+            ("kw", Some(Flags::NONE)),
+            ("W", Some(converted)),
+            ("w", Some(converted)),
+            ("MW", Some(converted)),
+            ("Mw", Some(converted)),
+            ("mW", None),
+            ("mw", None),
+            ("kWh", Some(energy)),
+            ("KWH", Some(energy)),
+            ("MWh", Some(energy)),
+            ("mWh", None),
+            ("Wh", None),
+            ("", None),
+            ("kW ", None),
+            ("BTU", None),
+        ] {
+            check(text, expected);
+        }
+    }
+
+    #[test]
+    fn energy_without_an_interval_is_no_unit() {
+        assert!(Units::new(&[Unit::Kwh], None).find(b"kWh").is_none());
+        assert!(Units::new(&[], Interval::parse("1h").ok()).find(b"kWh").is_none());
+    }
+}
