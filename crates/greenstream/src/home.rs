@@ -1,0 +1,270 @@
+//! The home folder: where everything is that one GreenStream holds, and who owns it now.
+//!
+//! ```text
+//! DIR/inbox/           files to land; they leave it once landed
+//! DIR/landing/         raw bytes and the journal: what to back up
+//! DIR/greenstream.db   the database
+//! DIR/archive/         the tables behind the Parquet files
+//! DIR/lock             held by the one process that may change any of it
+//! ```
+
+use crate::landing::create_folder;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// The longest command shown from a lock file, in bytes.
+const COMMAND_BYTES_MAX: usize = 200;
+
+/// The paths of a home.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layout {
+    folder: PathBuf,
+}
+
+impl Layout {
+    /// The home itself.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where senders put files.
+    #[must_use]
+    pub fn inbox(&self) -> PathBuf {
+        self.folder.join("inbox")
+    }
+
+    /// The landing zone.
+    #[must_use]
+    pub fn landing(&self) -> PathBuf {
+        self.folder.join("landing")
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("greenstream.db")
+    }
+
+    /// The archive.
+    #[must_use]
+    pub fn archive(&self) -> PathBuf {
+        self.folder.join("archive")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+}
+
+/// A home and the right to change it, held until this is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub struct Home {
+    layout: Layout,
+    /// The lock belongs to the open file.
+    _lock: File,
+}
+
+/// Why a home cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Another process owns it.
+    #[error("the home {} is in use by {owner}", folder.display())]
+    HomeBusy {
+        /// Which home.
+        folder: PathBuf,
+        /// Process id and command of the owner, as far as they are known.
+        owner: Owner,
+    },
+    /// There is none to look at.
+    #[error("there is no home at {}", folder.display())]
+    HomeMissing {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl HomeError {
+    /// The way out, in one sentence.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            HomeError::HomeBusy { .. } => "stop that process first, or name another home with `--home DIR`",
+            HomeError::HomeMissing { .. } => {
+                "name the home with `--home DIR`, or begin one: `greenstream demo`, `ingest` and `run` create it"
+            }
+            HomeError::Io { .. } => {
+                "look at the folder and its permissions, or name another home with `--home DIR`"
+            }
+        }
+    }
+
+    /// Whether trying again later may help.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, HomeError::HomeBusy { .. } | HomeError::Io { .. })
+    }
+}
+
+/// Who holds a home.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Owner {
+    /// The process id.
+    pub pid: Option<u32>,
+    /// The command it gave.
+    pub command: Option<String>,
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.pid, &self.command) {
+            (Some(pid), Some(command)) => write!(f, "process {pid} (`{command}`)"),
+            (Some(pid), None) => write!(f, "process {pid}"),
+            (None, _) => f.write_str("another process"),
+        }
+    }
+}
+
+impl Home {
+    /// Opens a home, creating what is not there yet, and takes its lock. `command` is what others are told
+    /// that this process does, such as `greenstream run`; it must hold no secrets.
+    ///
+    /// # Errors
+    /// [`HomeError::HomeBusy`] while another process holds it, [`HomeError::Io`].
+    pub fn open(folder: &Path, command: &str) -> Result<Home, HomeError> {
+        let layout = Layout { folder: folder.to_owned() };
+        create_folder(folder).map_err(|source| failed("create", folder, source))?;
+        let lock = take_lock(&layout, command)?;
+        for folder in [layout.inbox(), layout.landing(), layout.archive()] {
+            create_folder(&folder).map_err(|source| failed("create", &folder, source))?;
+        }
+        Ok(Home { layout, _lock: lock })
+    }
+
+    /// The paths of a home for reading, whoever owns it. Creates nothing.
+    ///
+    /// # Errors
+    /// [`HomeError::HomeMissing`] where there is no such folder.
+    pub fn look(folder: &Path) -> Result<Layout, HomeError> {
+        if !folder.is_dir() {
+            return Err(HomeError::HomeMissing { folder: folder.to_owned() });
+        }
+        Ok(Layout { folder: folder.to_owned() })
+    }
+
+    /// The paths.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl std::ops::Deref for Home {
+    type Target = Layout;
+
+    fn deref(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> HomeError {
+    HomeError::Io { action, path: path.to_owned(), source }
+}
+
+fn take_lock(layout: &Layout, command: &str) -> Result<File, HomeError> {
+    let path = layout.lock();
+    // not truncated: until the lock is taken it holds the name of its owner
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = opened.map_err(|source| failed("open", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(HomeError::HomeBusy { folder: layout.folder.clone(), owner: owner(&path) });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed("lock", &path, source)),
+    }
+    let text = format!("{}\n{}\n", std::process::id(), command.escape_debug());
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .map_err(|source| failed("write", &path, source))?;
+    Ok(file)
+}
+
+/// What the lock file says; nothing where it does not say it whole.
+fn owner(path: &Path) -> Owner {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut lines = text.lines();
+    let pid = lines.next().and_then(|pid| pid.parse().ok());
+    let command = lines.next().filter(|command| !command.is_empty());
+    Owner { pid, command: command.map(|c| c[..c.floor_char_boundary(COMMAND_BYTES_MAX)].to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_created_with_its_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(&dir.path().join("deep/home"), "greenstream run").unwrap();
+        assert!(home.inbox().is_dir() && home.landing().is_dir() && home.archive().is_dir());
+        assert_eq!(home.database().file_name().unwrap(), "greenstream.db");
+        assert!(!home.database().exists());
+    }
+
+    #[test]
+    fn a_second_owner_is_told_who_has_the_home_and_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Home::open(dir.path(), "greenstream run").unwrap();
+        let error = Home::open(dir.path(), "greenstream ingest").unwrap_err();
+        let text = error.to_string();
+        let owner = format!("is in use by process {} (`greenstream run`)", std::process::id());
+        assert!(text.ends_with(&owner), "{text}");
+        assert!(error.hint().contains("--home DIR"));
+        drop(first);
+        let third = Home::open(dir.path(), "greenstream ingest").unwrap();
+        let HomeError::HomeBusy { owner, .. } = Home::open(dir.path(), "x").unwrap_err() else { panic!() };
+        assert_eq!(owner.command.as_deref(), Some("greenstream ingest"));
+        drop(third);
+    }
+
+    #[test]
+    fn looking_needs_no_lock_and_creates_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path(), "greenstream run").unwrap();
+        assert_eq!(Home::look(dir.path()).unwrap(), *home.layout());
+        let missing = dir.path().join("missing");
+        assert!(matches!(Home::look(&missing), Err(HomeError::HomeMissing { .. })));
+        assert!(!missing.exists());
+    }
+
+    #[test]
+    fn a_lock_file_that_says_nonsense_names_no_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        for (text, shown) in [
+            ("", "another process"),
+            ("x\ny\n", "another process"),
+            ("12", "process 12"),
+            ("12\n\n", "process 12"),
+            ("12\nrun\n", "process 12 (`run`)"),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(owner(&path).to_string(), shown, "{text:?}");
+        }
+        fs::write(&path, format!("1\n{}\n", "ü".repeat(1000))).unwrap();
+        assert_eq!(owner(&path).command.unwrap().len(), COMMAND_BYTES_MAX);
+    }
+}

@@ -1,0 +1,180 @@
+//! The decoded bytes of an upload: gzip and zstd are known by their first bytes, never by a name.
+//!
+//! Damaged data is a [`Refusal`], for the upload is at fault; a failing disk is an error, for it is
+//! not. The two come through one `Read`, so the disk's own errors are told apart at the source.
+
+use super::error::{Doing, Error};
+use flate2::bufread::MultiGzDecoder;
+use greenstream_core::decode::Refusal;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// The usual limit of the decoded size, in bytes. Smaller refuses honest bulk files (a day of 50,000
+/// meters has 250 MB), larger lets one small file fill the memory.
+pub const DECODED_BYTES_MAX: u64 = 1 << 30;
+
+/// The largest window of a zstd frame, as a power of two: 128 MiB, what the format's own tool
+/// accepts unasked.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Why content could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The upload is at fault: it becomes a dead letter.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The world is at fault: try again.
+    #[error(transparent)]
+    World(#[from] Error),
+}
+
+/// The decoded bytes of one upload. Reading fails with an `io::Error` that [`Content::failure`] tells
+/// apart; [`Content::read_all`] does so by itself.
+pub struct Content {
+    decoder: Decoder,
+    path: PathBuf,
+    limit: u64,
+    /// Decoded bytes given so far.
+    given: u64,
+}
+
+enum Decoder {
+    Plain(Raw),
+    Gzip(Box<MultiGzDecoder<Raw>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Raw>>),
+}
+
+/// The bytes on disk. Marks the errors of the disk, which decoders would mix with their own.
+struct Raw(BufReader<File>);
+
+/// An error of the disk, passed through a decoder.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct OfDisk(#[source] io::Error);
+
+fn mark(error: io::Error) -> io::Error {
+    // decoders try again by themselves on this one
+    if error.kind() == io::ErrorKind::Interrupted { error } else { io::Error::other(OfDisk(error)) }
+}
+
+impl Read for Raw {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(mark)
+    }
+}
+
+impl BufRead for Raw {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill_buf().map_err(mark)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
+impl Content {
+    pub(super) fn new(mut file: File, path: &Path, limit: u64) -> Result<Content, Error> {
+        let mut magic = Vec::with_capacity(4);
+        file.by_ref().take(4).read_to_end(&mut magic).doing("read", path)?;
+        file.rewind().doing("read", path)?;
+        let raw = Raw(BufReader::with_capacity(256 << 10, file));
+        let decoder = match magic.as_slice() {
+            [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(MultiGzDecoder::new(raw))),
+            // a frame, or a skippable one before it
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+                let mut zstd = zstd::stream::read::Decoder::with_buffer(raw).doing("decode", path)?;
+                zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).doing("decode", path)?;
+                Decoder::Zstd(Box::new(zstd))
+            }
+            _ => Decoder::Plain(raw),
+        };
+        Ok(Content { decoder, path: path.to_owned(), limit, given: 0 })
+    }
+
+    /// How the bytes are compressed: `gzip`, `zstd` or `none`.
+    #[must_use]
+    pub const fn compression(&self) -> &'static str {
+        match self.decoder {
+            Decoder::Plain(_) => "none",
+            Decoder::Gzip(_) => "gzip",
+            Decoder::Zstd(_) => "zstd",
+        }
+    }
+
+    /// What an error of reading means.
+    #[must_use]
+    pub fn failure(&self, error: io::Error) -> Failure {
+        match error.downcast::<Refusal>() {
+            Ok(refusal) => Failure::Refused(refusal),
+            Err(source) => Failure::World(Error::Io { action: "read", path: self.path.clone(), source }),
+        }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] for damage or more than the limit, [`Failure::World`] if the disk fails.
+    pub fn read_all(mut self) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        match self.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(self.failure(error)),
+        }
+    }
+
+    /// The decoded bytes from `offset` on, `len` of them, or fewer where the content ends.
+    pub(super) fn range(mut self, offset: u64, len: usize) -> Result<Vec<u8>, Failure> {
+        let (mut bytes, len) = (Vec::new(), len as u64);
+        let read = self.skip(offset).and_then(|()| self.by_ref().take(len).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(self.failure(error)),
+        }
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match &mut self.decoder {
+            Decoder::Plain(raw) => {
+                raw.0.seek(SeekFrom::Start(bytes))?;
+                self.given = bytes;
+            }
+            _ => {
+                io::copy(&mut self.by_ref().take(bytes), &mut io::sink())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, error: io::Error) -> io::Error {
+        match error.downcast::<OfDisk>() {
+            Ok(OfDisk(of_disk)) => of_disk,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => error,
+            Err(error) => io::Error::new(
+                io::ErrorKind::InvalidData,
+                Refusal::Damaged {
+                    format: self.compression(),
+                    bytes: self.given,
+                    problem: error.to_string(),
+                },
+            ),
+        }
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.decoder {
+            Decoder::Plain(raw) => raw.read(buffer),
+            Decoder::Gzip(gzip) => gzip.read(buffer),
+            Decoder::Zstd(zstd) => zstd.read(buffer),
+        };
+        let count = read.map_err(|error| self.refusal(error))?;
+        self.given += count as u64;
+        if self.given > self.limit && count > 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, Refusal::TooLarge { limit: self.limit }));
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,289 @@
+//! The journal on disk: put-once segments, one for each group, each line chained to the one before.
+//!
+//! A segment is named by the number of its first entry. It is written whole, synced, and only then
+//! linked to its name, so a reader sees all of it or nothing.
+
+use super::disk::Disk;
+use super::entry::{Body, Entry, parse_line, write_line};
+use super::error::{Doing, Error};
+use super::hash::Hash;
+use greenstream_core::Ts;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest line read, in bytes. A configuration is the longest entry; anything above this is
+/// damage, and must not fill the memory.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+/// Where the journal stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Head {
+    /// The last entry; 0 without any.
+    pub(super) entry: u64,
+    /// Its hash; zeros without any.
+    pub(super) hash: Hash,
+}
+
+impl Head {
+    pub(super) const START: Head = Head { entry: 0, hash: Hash::ZERO };
+}
+
+pub(super) struct Journal {
+    folder: PathBuf,
+    /// The first entries of all segments, ascending.
+    segments: Vec<u64>,
+    head: Head,
+}
+
+/// The name of the segment that begins with this entry. Twelve digits keep names in order for a
+/// thousand years of a hundred entries a second.
+pub(super) fn segment_name(first: u64) -> String {
+    format!("{first:012}.jsonl")
+}
+
+/// The first entry of the segment with this name, if it is one.
+pub(super) fn segment_first(name: &str) -> Option<u64> {
+    let first = name.strip_suffix(".jsonl")?.parse().ok()?;
+    (first > 0 && segment_name(first) == name).then_some(first)
+}
+
+/// The first entries of the segments in a folder, ascending; names that are none are left out.
+pub(super) fn list(folder: &Path) -> Result<Vec<u64>, Error> {
+    let mut firsts = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(firsts),
+        other => other.doing("list", folder)?,
+    };
+    for entry in entries {
+        firsts.extend(entry.doing("list", folder)?.file_name().to_str().and_then(segment_first));
+    }
+    firsts.sort_unstable();
+    Ok(firsts)
+}
+
+impl Journal {
+    /// The journal in a folder, with nothing of it read yet.
+    pub(super) fn new(folder: PathBuf) -> Journal {
+        Journal { folder, segments: Vec::new(), head: Head::START }
+    }
+
+    pub(super) const fn head(&self) -> Head {
+        self.head
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads every segment from the start, checks the chain, and hands each entry to `visit`, whose
+    /// objection is damage too.
+    pub(super) fn read_all(
+        &mut self,
+        mut visit: impl FnMut(Entry) -> Result<(), String>,
+    ) -> Result<(), Error> {
+        for first in list(&self.folder)? {
+            if first != self.head.entry + 1 {
+                return Err(Error::Journal {
+                    path: self.folder.join(segment_name(first)),
+                    line: 1,
+                    problem: misplaced(first, self.head.entry),
+                });
+            }
+            self.read_segment(first, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the segments that came after the head.
+    pub(super) fn read_new(
+        &mut self,
+        mut visit: impl FnMut(Entry) -> Result<(), String>,
+    ) -> Result<(), Error> {
+        while self.next_segment().try_exists().doing("read", &self.folder)? {
+            self.read_segment(self.head.entry + 1, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// Where the next group goes.
+    pub(super) fn next_segment(&self) -> PathBuf {
+        self.folder.join(segment_name(self.head.entry + 1))
+    }
+
+    fn read_segment(
+        &mut self,
+        first: u64,
+        visit: &mut impl FnMut(Entry) -> Result<(), String>,
+    ) -> Result<(), Error> {
+        let mut segment = Segment::open(self.folder.join(segment_name(first)), self.head)?;
+        let mut entries = Vec::new();
+        while let Some(entry) = segment.next_entry()? {
+            entries.push(entry);
+        }
+        if entries.is_empty() {
+            return Err(segment.damage("the segment is empty".to_owned()));
+        }
+        // only now, so that a segment that could not be read to its end can be read again
+        for (line, entry) in (1..).zip(entries) {
+            visit(entry).map_err(|problem| Error::Journal { path: segment.path.clone(), line, problem })?;
+        }
+        self.segments.push(first);
+        self.head = segment.head;
+        Ok(())
+    }
+
+    /// The lines of entries to follow the head, and the head after them.
+    pub(super) fn lines(&self, bodies: &[(Ts, Body)]) -> Result<(Vec<u8>, Vec<Hash>), Error> {
+        let (mut text, mut head, mut hashes) = (Vec::new(), self.head, Vec::with_capacity(bodies.len()));
+        for (at, body) in bodies {
+            let hash = write_line(&mut text, head.entry + 1, &head.hash, *at, body)
+                .map_err(|error| Error::Unfit { problem: error.to_string() })?;
+            head = Head { entry: head.entry + 1, hash };
+            hashes.push(hash);
+        }
+        Ok((text, hashes))
+    }
+
+    /// Links a synced draft of [`lines`](Journal::lines) to its name and makes the name durable: the
+    /// instant at which a group has landed.
+    pub(super) fn publish(&mut self, disk: &Disk, draft: &Path, hashes: &[Hash]) -> Result<(), Error> {
+        disk.link(draft, &self.next_segment())?;
+        disk.sync_folder(&self.folder)?;
+        if let Some(hash) = hashes.last() {
+            self.segments.push(self.head.entry + 1);
+            self.head = Head { entry: self.head.entry + hashes.len() as u64, hash: *hash };
+        }
+        Ok(())
+    }
+
+    /// The entries after `entry`, up to the head as it is now, read as they are asked for.
+    pub(super) fn entries_after(&self, entry: u64) -> Entries {
+        let from = self.segments.partition_point(|first| *first <= entry + 1).saturating_sub(1);
+        let segments = if entry < self.head.entry { self.segments[from..].to_vec() } else { Vec::new() };
+        Entries {
+            folder: self.folder.clone(),
+            segments: segments.into_iter(),
+            open: None,
+            after: entry,
+            last: self.head.entry,
+        }
+    }
+}
+
+/// What is wrong when a segment begins with `first` and the one before ends with `last`.
+pub(super) fn misplaced(first: u64, last: u64) -> String {
+    if first > last + 1 {
+        format!("entries {} to {} are missing before this segment", last + 1, first - 1)
+    } else {
+        format!("the segment begins with entry {first}, but the one before ends with {last}")
+    }
+}
+
+/// Entries of the journal, in order. An error ends it.
+pub struct Entries {
+    folder: PathBuf,
+    segments: std::vec::IntoIter<u64>,
+    open: Option<Segment>,
+    after: u64,
+    last: u64,
+}
+
+impl Entries {
+    fn advance(&mut self) -> Result<Option<Entry>, Error> {
+        loop {
+            if let Some(segment) = &mut self.open {
+                while let Some(entry) = segment.next_entry()? {
+                    if entry.entry > self.after {
+                        return Ok(Some(entry));
+                    }
+                }
+            }
+            let Some(first) = self.segments.next() else { return Ok(None) };
+            let path = self.folder.join(segment_name(first));
+            self.open = Some(match self.open.take() {
+                Some(before) => Segment::open(path, before.head)?,
+                None => Segment::open_anywhere(path, first)?,
+            });
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.after >= self.last {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.after = match &next {
+            Some(Ok(entry)) => entry.entry,
+            _ => self.last,
+        };
+        next
+    }
+}
+
+/// A segment being read, line by line, its chain checked.
+pub(super) struct Segment {
+    path: PathBuf,
+    lines: BufReader<File>,
+    buffer: Vec<u8>,
+    pub(super) line: u64,
+    pub(super) head: Head,
+    /// Whether the first line's `prev` is not known from outside.
+    trusts_first: bool,
+}
+
+impl Segment {
+    /// The segment that follows `head`.
+    pub(super) fn open(path: PathBuf, head: Head) -> Result<Segment, Error> {
+        let file = File::open(&path).doing("open", &path)?;
+        let lines = BufReader::with_capacity(64 << 10, file);
+        Ok(Segment { path, lines, buffer: Vec::new(), line: 0, head, trusts_first: false })
+    }
+
+    /// A segment whose chain was checked up to its first entry when the journal was opened.
+    pub(super) fn open_anywhere(path: PathBuf, first: u64) -> Result<Segment, Error> {
+        let segment = Segment::open(path, Head { entry: first - 1, hash: Hash::ZERO })?;
+        Ok(Segment { trusts_first: true, ..segment })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn damage(&self, problem: String) -> Error {
+        Error::Journal { path: self.path.clone(), line: self.line.max(1), problem }
+    }
+
+    /// The next entry; none at the end. After damage the chain goes on from the damaged line's own
+    /// bytes, so that verification finds each damage once.
+    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+        self.buffer.clear();
+        let limit = LINE_BYTES_MAX + 1;
+        self.lines.by_ref().take(limit).read_until(b'\n', &mut self.buffer).doing("read", &self.path)?;
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        self.line += 1;
+        let whole = self.buffer.pop_if(|byte| *byte == b'\n').is_some();
+        let (before, hash) = (self.head, Hash::of(&self.buffer));
+        self.head = Head { entry: before.entry + 1, hash };
+        if !whole {
+            return Err(self.damage("the line is torn: it has no end".to_owned()));
+        }
+        let line = parse_line(&self.buffer).map_err(|problem| self.damage(problem))?;
+        if line.entry != self.head.entry {
+            let problem = format!("entry {} stands where entry {} belongs", line.entry, self.head.entry);
+            self.head.entry = line.entry;
+            return Err(self.damage(problem));
+        }
+        if line.prev != before.hash && !std::mem::take(&mut self.trusts_first) {
+            return Err(self.damage("the chain is broken: the line before is not the one it was".to_owned()));
+        }
+        self.trusts_first = false;
+        Ok(Some(Entry { entry: line.entry, hash, at: line.at, body: line.body }))
+    }
+}

@@ -1,0 +1,374 @@
+//! The landing zone: the bytes of every upload exactly as received, and the journal beside them.
+//!
+//! It is the only source of truth; all else can be built from it again. It needs no database.
+//! ```text
+//! landing/objects/ab/<sha256>      put once, mode 0444, named by what is in it
+//! landing/journal/000000000001.jsonl  put once, named by its first entry, each line chained to the last
+//! landing/tmp/                     what is being written; emptied at every start
+//! ```
+//! An upload has landed when its object, the object's name and its journal entry are on stable
+//! storage. A crash leaves either nothing of a group or all of it.
+
+mod content;
+mod disk;
+mod entry;
+mod error;
+mod group;
+mod hash;
+mod index;
+mod journal;
+mod object;
+mod source;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use content::{Content, DECODED_BYTES_MAX, Failure};
+pub(crate) use disk::create_folder;
+pub use entry::{Action, Body, ConfigurationBody, DecisionBody, Entry, RetryBody, UploadBody};
+pub use error::Error;
+pub use hash::{Hash, Hasher};
+pub use index::{Known, UploadEntry};
+pub use journal::Entries;
+pub use object::Objects;
+pub(crate) use source::Stamp;
+pub use source::{NAME_BYTES_MAX, Source, UPLOAD_BYTES_MAX, hash_of, name_of, open_regular, what_is};
+pub use verify::{Finding, Progress, verify};
+
+use disk::Disk;
+use error::Doing;
+use greenstream_core::Ts;
+use group::{Group, write_segment};
+use index::Index;
+use journal::Journal;
+use std::fs;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An upload that is to land.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Incoming {
+    /// Where its bytes are.
+    pub source: Source,
+    /// Its name, for people; cut at [`NAME_BYTES_MAX`] bytes. See [`name_of`].
+    pub name: String,
+    /// The feed that reads it.
+    pub feed: String,
+    /// The zone of wall times without offset, where one was given.
+    pub time_zone: Option<String>,
+    /// The meter, where the feed takes it from the name.
+    pub meter: Option<String>,
+    /// The landing time.
+    pub landed_at: Ts,
+}
+
+/// What became of an upload.
+#[derive(Debug)]
+pub enum Landed {
+    /// It has landed.
+    New {
+        /// Its sequence number.
+        upload: u32,
+        /// Its journal entry.
+        entry: u64,
+    },
+    /// The same bytes (and meter) landed before, under the same feed and zone: another delivery.
+    Delivered {
+        /// The upload they are.
+        upload: u32,
+    },
+    /// The same bytes landed before under another feed or zone. Nothing changed, and a file of the
+    /// inbox is still there: the caller decides, for a dead letter by [`Body::Retry`].
+    Refused {
+        /// The upload they are.
+        upload: u32,
+        /// The feed that holds for it.
+        feed: String,
+        /// The zone that holds for it.
+        time_zone: Option<String>,
+    },
+    /// The source could not be read: gone, no regular file, too large, written while it was read.
+    /// Nothing of it landed; the others of the group did.
+    Unread(Error),
+}
+
+/// A landing zone for reading. Any number of readers may look at one while its owner lands.
+pub struct Zone {
+    folder: PathBuf,
+    objects: Objects,
+    journal: Journal,
+    index: Index,
+}
+
+impl Zone {
+    /// Reads the journal of a landing zone and checks its chain; changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] naming file and line of the first damage, [`Error::Io`].
+    pub fn look(folder: &Path) -> Result<Zone, Error> {
+        let mut zone = Zone {
+            folder: folder.to_owned(),
+            objects: Objects::new(folder),
+            journal: Journal::new(folder.join("journal")),
+            index: Index::default(),
+        };
+        zone.journal.read_all(into(&mut zone.index))?;
+        Ok(zone)
+    }
+
+    /// Takes in what landed since the journal was read.
+    ///
+    /// # Errors
+    /// As [`Zone::look`].
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.journal.read_new(into(&mut self.index))
+    }
+
+    /// The number and the hash of the last entry; 0 and 64 zeros where there is none.
+    #[must_use]
+    pub fn head(&self) -> (u64, String) {
+        let head = self.journal.head();
+        (head.entry, head.hash.to_string())
+    }
+
+    /// The entries after `entry` up to the head as it is now, from disk. The iterator stands alone: the
+    /// zone may land more while it is read.
+    #[must_use]
+    pub fn entries_after(&self, entry: u64) -> Entries {
+        self.journal.entries_after(entry)
+    }
+
+    /// One upload, from 1.
+    #[must_use]
+    pub fn upload(&self, upload: u32) -> Option<&UploadEntry> {
+        self.index.get(upload)
+    }
+
+    /// All uploads, in the order in which they landed.
+    #[must_use]
+    pub fn uploads(&self) -> &[UploadEntry] {
+        self.index.uploads()
+    }
+
+    /// The configuration that holds, as the journal has it.
+    #[must_use]
+    pub fn configuration(&self) -> Option<&Arc<ConfigurationBody>> {
+        self.index.configuration()
+    }
+
+    /// Whether an upload has these bytes: what landing them would find.
+    #[must_use]
+    pub fn known(&self, sha256: &Hash, meter: Option<&str>, feed: &str, time_zone: Option<&str>) -> Known {
+        index::find([&self.index, &Index::default()], sha256, meter, feed, time_zone)
+    }
+
+    /// The objects, for workers that read contents while the zone lands more.
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        self.objects.clone()
+    }
+
+    /// The decoded bytes of an upload, at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchUpload`], [`Error::Io`]; damage shows while reading.
+    pub fn content(&self, upload: u32, limit: u64) -> Result<Content, Error> {
+        self.objects.content(&self.get(upload)?.sha256, limit)
+    }
+
+    /// Decoded bytes of an upload from `offset` on, `len` of them, or fewer where it ends.
+    ///
+    /// # Errors
+    /// [`Failure::World`] as [`Zone::content`], [`Failure::Refused`] where it is damaged before that.
+    pub fn range(&self, upload: u32, offset: u64, len: usize) -> Result<Vec<u8>, Failure> {
+        self.objects.range(&self.get(upload)?.sha256, offset, len)
+    }
+
+    fn get(&self, upload: u32) -> Result<&UploadEntry, Error> {
+        self.upload(upload).ok_or(Error::NoSuchUpload { upload })
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+}
+
+/// Takes entries that were read into an index, if they fit what came before.
+fn into(index: &mut Index) -> impl FnMut(Entry) -> Result<(), String> + '_ {
+    |entry| {
+        index.check(&entry.body)?;
+        index.add(entry.entry, entry.at, entry.body);
+        Ok(())
+    }
+}
+
+/// A landing zone and the right to land in it. One process holds it: see [`crate::home::Home`].
+pub struct Landing {
+    zone: Zone,
+    disk: Disk,
+    /// Whether a group failed half-way, so that the disk may hold more or less than is known here.
+    in_doubt: bool,
+}
+
+impl Deref for Landing {
+    type Target = Zone;
+
+    fn deref(&self) -> &Zone {
+        &self.zone
+    }
+}
+
+impl Landing {
+    /// Opens a landing zone, or begins one; clears away what a crash left half done.
+    ///
+    /// # Errors
+    /// As [`Zone::look`]; also [`Error::Journal`] where there are objects and no journal, for to begin a
+    /// new one beside them would bury the loss.
+    pub fn open(folder: &Path) -> Result<Landing, Error> {
+        for name in ["tmp", "journal"] {
+            create_folder(&folder.join(name)).doing("create", &folder.join(name))?;
+        }
+        let zone = Zone::look(folder)?;
+        zone.objects.create_folders()?;
+        let mut landing = Landing { zone, disk: Disk::open(folder)?, in_doubt: true };
+        landing.clear_up()?;
+        if landing.journal.head().entry == 0 && verify::has_objects(&landing.objects)? {
+            return Err(Error::Journal {
+                path: landing.journal.next_segment(),
+                line: 1,
+                problem: "there are objects, but the journal is gone".to_owned(),
+            });
+        }
+        Ok(landing)
+    }
+
+    /// Lands a group: when this returns, all of it is on stable storage. Files of the inbox are then
+    /// removed, but for those refused or unread. The answers stand in the order given.
+    ///
+    /// # Errors
+    /// An error means that nothing of the group was acknowledged; it may be landed again as it is.
+    /// What had become durable all the same then answers as delivered.
+    pub fn land(&mut self, incoming: Vec<Incoming>) -> Result<Vec<Landed>, Error> {
+        self.clear_up()?;
+        self.in_doubt = true;
+        let inbox: Vec<Option<PathBuf>> = incoming.iter().map(|one| inbox_path(&one.source)).collect();
+        let landed = self.land_group(incoming);
+        if landed.is_err() {
+            // gives the space back now if it can; else the next call tries again
+            let _ = self.clear_up();
+        }
+        let landed = landed?;
+        self.in_doubt = false;
+        for ((landed, stamp), path) in landed.iter().zip(inbox) {
+            if let (Landed::New { .. } | Landed::Delivered { .. }, Some(stamp), Some(path)) =
+                (landed, stamp, path)
+            {
+                self.remove_source(&path, stamp);
+            }
+        }
+        Ok(landed.into_iter().map(|(landed, _)| landed).collect())
+    }
+
+    fn land_group(&mut self, incoming: Vec<Incoming>) -> Result<Vec<(Landed, Option<Stamp>)>, Error> {
+        let mut group = Group::new(&self.zone, &self.disk, incoming.len());
+        let landed = incoming.into_iter().map(|one| group.take(one)).collect::<Result<Vec<_>, Error>>()?;
+        let (lines, hashes) = self.zone.journal.lines(&group.bodies)?;
+        if !group.drafts.is_empty() || !group.bodies.is_empty() {
+            let segment = group.settle(&lines)?;
+            let (bodies, drafts) = (group.bodies, group.drafts);
+            if !bodies.is_empty() {
+                self.publish(&segment, &hashes, bodies)?;
+            }
+            self.discard(drafts.into_iter().chain([segment]));
+        }
+        Ok(landed)
+    }
+
+    /// Writes decisions, retries or a configuration to the journal, all of them or none.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for an entry that no reader would accept, and for uploads: they come by
+    /// [`Landing::land`]. Otherwise as there.
+    pub fn append(&mut self, bodies: Vec<(Ts, Body)>) -> Result<Vec<Entry>, Error> {
+        self.clear_up()?;
+        let mut ahead = self.zone.index.after();
+        for (at, body) in &bodies {
+            if matches!(body, Body::Upload(_)) {
+                return Err(Error::Unfit { problem: "uploads land with their bytes".to_owned() });
+            }
+            ahead.check(body).map_err(|problem| Error::Unfit { problem })?;
+            ahead.add(0, *at, body.clone());
+        }
+        if bodies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (lines, hashes) = self.zone.journal.lines(&bodies)?;
+        let first = self.zone.journal.head().entry + 1;
+        self.in_doubt = true;
+        let written = self.append_lines(&lines, &hashes, bodies.clone());
+        if written.is_err() {
+            let _ = self.clear_up();
+        }
+        written?;
+        self.in_doubt = false;
+        let numbered = (first..).zip(hashes).zip(bodies);
+        Ok(numbered.map(|((entry, hash), (at, body))| Entry { entry, hash, at, body }).collect())
+    }
+
+    fn append_lines(&mut self, lines: &[u8], hashes: &[Hash], bodies: Vec<(Ts, Body)>) -> Result<(), Error> {
+        let segment = write_segment(&self.zone, &self.disk, lines, true)?;
+        self.publish(&segment, hashes, bodies)?;
+        self.discard([segment]);
+        Ok(())
+    }
+
+    fn publish(&mut self, segment: &Path, hashes: &[Hash], bodies: Vec<(Ts, Body)>) -> Result<(), Error> {
+        let first = self.zone.journal.head().entry + 1;
+        self.zone.journal.publish(&self.disk, segment, hashes)?;
+        for (entry, (at, body)) in (first..).zip(bodies) {
+            self.zone.index.add(entry, at, body);
+        }
+        Ok(())
+    }
+
+    /// Removes second names that are no longer needed. A failure costs space until the next start.
+    fn discard(&self, drafts: impl IntoIterator<Item = PathBuf>) {
+        for draft in drafts {
+            if let Err(error) = self.disk.remove(&draft) {
+                tracing::warn!(%error, "a temporary file stays until the next start");
+            }
+        }
+    }
+
+    fn remove_source(&self, path: &Path, stamp: &Stamp) {
+        if let Err(error) = self.disk.remove_source(path, stamp) {
+            tracing::warn!(%error, hint = error.hint(), "a file has landed and stays in the inbox");
+        }
+    }
+
+    /// Brings memory and disk together after a crash or a failure: takes in a segment that did reach
+    /// its name, then removes objects that no entry names and everything in `tmp/`.
+    fn clear_up(&mut self) -> Result<(), Error> {
+        if !self.in_doubt {
+            return Ok(());
+        }
+        self.disk.sync_folder(self.zone.journal.folder())?;
+        self.zone.refresh()?;
+        let tmp = self.zone.tmp();
+        for found in fs::read_dir(&tmp).doing("list", &tmp)? {
+            let path = found.doing("list", &tmp)?.path();
+            let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
+            if let Some(hash) = hash.filter(|hash| !self.zone.index.holds(hash)) {
+                self.disk.remove(&self.zone.objects.path_of(&hash))?;
+            }
+            self.disk.remove(&path)?;
+        }
+        self.in_doubt = false;
+        Ok(())
+    }
+}
+
+fn inbox_path(source: &Source) -> Option<PathBuf> {
+    if let Source::Inbox(path) = source { Some(path.clone()) } else { None }
+}

@@ -1,0 +1,180 @@
+//! The inbox: a folder into which senders put files, watched for files that are whole.
+//!
+//! A file is taken when its writer closes it or renames it into the folder, within a second. A listing at
+//! the start and every minute finds what no event told of: files from before the start, from remote file
+//! systems, from a time when events were lost. Nothing is taken while its writer has it open; a file
+//! whose opening was not heard must keep its size and time for two seconds.
+
+use super::settling::{Heard, Pace, Seen, Settling};
+use crate::landing::{Error, Stamp, what_is};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// The most files offered at once, so that one group's landing stays short.
+const BATCH_MAX: usize = 256;
+
+const PACE: Pace = Pace { settled_after: Duration::from_secs(2), scan_every: Duration::from_secs(60) };
+
+/// A watched inbox.
+pub struct Inbox {
+    folder: PathBuf,
+    settling: Settling,
+    pace: Pace,
+    heard: Receiver<Heard>,
+    tell: Sender<Heard>,
+    /// None while the system gives no events; then the folder is listed more often.
+    watcher: Option<RecommendedWatcher>,
+    next_scan: Instant,
+}
+
+impl Inbox {
+    /// Begins to watch a folder. Where the system gives no events, it is listed every two seconds instead,
+    /// with a warning.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be listed.
+    pub fn watch(folder: &Path) -> Result<Inbox, Error> {
+        Inbox::watch_at(folder, PACE)
+    }
+
+    fn watch_at(folder: &Path, pace: Pace) -> Result<Inbox, Error> {
+        let (tell, heard) = channel();
+        let mut inbox = Inbox {
+            folder: folder.to_owned(),
+            settling: Settling::new(pace),
+            pace,
+            heard,
+            tell,
+            watcher: None,
+            next_scan: Instant::now(),
+        };
+        inbox.listen();
+        inbox.scan(Instant::now())?;
+        Ok(inbox)
+    }
+
+    /// The next files that are whole, at most 256; none if there are none until the timeout. A file that is
+    /// still there a minute after it was offered is offered again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be listed; it will be tried again with the next call.
+    pub fn next(&mut self, timeout: Duration) -> Result<Vec<PathBuf>, Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            while let Ok(heard) = self.heard.try_recv() {
+                self.hear(heard);
+            }
+            let now = Instant::now();
+            if now >= self.next_scan {
+                self.scan(now)?;
+            }
+            let files = self.take(now);
+            if !files.is_empty() || now >= deadline {
+                return Ok(files);
+            }
+            let wait = self.next_scan.min(deadline).saturating_duration_since(now);
+            match self.heard.recv_timeout(wait) {
+                Ok(heard) => self.hear(heard),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+    }
+
+    /// The whole files that are still there and still regular.
+    fn take(&mut self, now: Instant) -> Vec<PathBuf> {
+        let names = self.settling.take(now, BATCH_MAX);
+        let mut files: Vec<_> = names.into_iter().map(|name| self.folder.join(name)).collect();
+        files.retain(|file| fs::symlink_metadata(file).is_ok_and(|found| found.is_file()));
+        files
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Lost => self.next_scan = Instant::now(),
+            Heard::FolderGone => (self.watcher, self.next_scan) = (None, Instant::now()),
+            _ => {}
+        }
+        self.settling.hear(heard);
+    }
+
+    fn scan(&mut self, now: Instant) -> Result<(), Error> {
+        // first, so that the next call does not try at once what fails now
+        self.next_scan = now + self.pace.settled_after;
+        if self.watcher.is_none() {
+            self.listen();
+        }
+        for (name, why) in self.settling.see(now, list(&self.folder)?) {
+            tracing::warn!(file = %self.folder.join(name).display(), "not read: it is {why}");
+        }
+        if self.watcher.is_some() {
+            self.next_scan = now + self.settling.scan_after();
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self) {
+        let (tell, folder) = (self.tell.clone(), self.folder.clone());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            for heard in heard_in(&folder, event) {
+                // the inbox is being dropped if nobody listens
+                let _ = tell.send(heard);
+            }
+        });
+        let watching = watcher.and_then(|mut watcher| {
+            watcher.watch(&self.folder, RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        match watching {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => {
+                tracing::warn!(%error, inbox = %self.folder.display(), "no events from the system: listing the inbox every few seconds");
+            }
+        }
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<(std::ffi::OsString, Seen)>, Error> {
+    let failed = |source| Error::Io { action: "list", path: folder.to_owned(), source };
+    let mut listing = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let seen = match fs::symlink_metadata(entry.path()) {
+            Ok(found) => what_is(found.file_type()).map_or(Seen::Regular(Stamp::of(&found)), Seen::Other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        listing.push((entry.file_name(), seen));
+    }
+    Ok(listing)
+}
+
+/// What an event means for the files of the folder.
+fn heard_in(folder: &Path, event: notify::Result<notify::Event>) -> Vec<Heard> {
+    let event = match event {
+        Ok(event) if event.need_rescan() => return vec![Heard::Lost],
+        Ok(event) => event,
+        Err(_) => return vec![Heard::Lost],
+    };
+    let mean = match event.kind {
+        EventKind::Create(CreateKind::File | CreateKind::Any) => Heard::Created,
+        EventKind::Access(AccessKind::Open(_)) => Heard::Opened,
+        EventKind::Modify(ModifyKind::Data(_)) => Heard::Written,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Heard::Whole,
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Heard::Gone,
+        _ => return Vec::new(),
+    };
+    let of_path = |path: &PathBuf| {
+        if path == folder {
+            let gone = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+            return gone.then_some(Heard::FolderGone);
+        }
+        path.file_name().map(|name| mean(name.to_owned()))
+    };
+    event.paths.iter().filter_map(of_path).collect()
+}
