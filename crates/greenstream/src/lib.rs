@@ -1,7 +1,20 @@
-//! The GreenStream service as a library: landing, trigger, process, store, archive, alert.
+//! The GreenStream service as a library. A reader who knows the path of the data finds every room:
+//! [`landing`], [`trigger`], [`process`], [`store`], [`archive`], [`alert`].
 
+pub mod alert;
+pub mod archive;
 pub mod change;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod dataset;
+pub mod explain;
 pub mod home;
 pub mod landing;
+pub mod process;
+mod queue;
+mod status;
+pub mod store;
+mod text;
 pub mod trigger;
+pub mod web;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `greenstream` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    greenstream::cli::main()
+}

@@ -36,7 +36,7 @@ pub use layout::Layout;
 pub use lines::LINE_BYTES_MAX;
 pub use meter_id::{METER_ID_BYTES_MAX, is_meter_id};
 pub use plan::{Decoder, FeedError, Given};
-pub use raw::raw_line;
+pub use raw::{raw_line, raw_lines};
 pub use stream::Stream;
 pub use unit::Unit;
 
@@ -200,5 +200,26 @@ impl Refusal {
             Refusal::TooLarge { .. } => "split the file into smaller uploads".to_owned(),
             Refusal::Damaged { .. } => "send the file again, whole".to_owned(),
         }
+    }
+}
+
+/// Decimal kilowatts as whole milliwatts, by the same rules as a value in an upload: exact, rounded
+/// once, at most 1e12 kW. None for anything else.
+#[must_use]
+pub fn parse_kw(text: &str) -> Option<Power> {
+    let text = text.trim().as_bytes();
+    if !number::is_number(text) {
+        return None;
+    }
+    number::milliwatts(text, &number::Scale::power(6)).map(Power::from_milliwatts)
+}
+
+/// A timestamp with an offset, or epoch seconds or milliseconds, by the same rules as in an upload.
+/// None for anything else, also for a time without an offset.
+#[must_use]
+pub fn parse_ts(text: &str) -> Option<Ts> {
+    match time::DateMemo::default().parse(text.trim().as_bytes())? {
+        time::Stamp::Instant { micros, .. } => Some(Ts::from_micros(micros)),
+        time::Stamp::Wall(_) => None,
     }
 }

@@ -225,6 +225,15 @@ impl Feed {
         }
     }
 
+    /// The meter that the upload's name tells, for a feed that takes it from there; none otherwise.
+    #[must_use]
+    pub fn meter_of(&self, upload_name: &str) -> Option<String> {
+        match &self.meter {
+            Some(source @ MeterSource::FromName(_)) => self.meter_from(source, upload_name).ok(),
+            _ => None,
+        }
+    }
+
     fn problem(&self, problem: &str) -> FeedError {
         FeedError::Profile { feed: self.name.clone(), problem: problem.to_owned() }
     }

@@ -41,3 +41,68 @@ pub fn raw_line(content: &[u8], row_number: u32, rows_per_line: u32, to_end: boo
     }
     None
 }
+
+/// The lines of many rows in one pass: hands each of `rows` (ascending, each once) with its line to
+/// `sink`. `content` is all of the decoded content, `index` the upload's, `rows_per_line` the feed's.
+/// Rows that the upload does not have are left out.
+pub fn raw_lines<'c>(
+    content: &'c [u8],
+    index: &RowIndex,
+    rows: &[u32],
+    rows_per_line: u32,
+    sink: &mut dyn FnMut(u32, &'c [u8]),
+) {
+    let per_line = rows_per_line.max(1);
+    let place = |row: u32| row.saturating_sub(1) / RowIndex::STEP;
+    for part in rows.chunk_by(|a, b| place(*a) == place(*b)) {
+        let Some(first) = part.first() else { continue };
+        let from = index.offset_of(*first).and_then(|offset| usize::try_from(offset).ok());
+        let Some(mut rest) = from.and_then(|from| content.get(from..)) else { continue };
+        // the line that holds the first row of this entry of the index
+        let mut line_number = place(*first) * RowIndex::STEP / per_line;
+        let mut wanted = part.iter().copied().peekable();
+        while !rest.is_empty() && wanted.peek().is_some() {
+            let (line, after) = split_line(rest);
+            rest = after;
+            if line.is_empty() {
+                continue;
+            }
+            while let Some(row) = wanted.next_if(|row| (row - 1) / per_line == line_number) {
+                sink(row, line);
+            }
+            line_number += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_rows_are_found_in_one_pass_as_they_are_one_by_one() {
+        for per_line in [1_u32, 2, 3] {
+            let lines: Vec<String> = (0..3_000).map(|n| format!("line {n}")).collect();
+            let content = format!("header\n\n{}\n", lines.join("\n\n"));
+            let offsets = (0..)
+                .map(|k: u32| k * RowIndex::STEP / per_line)
+                .take_while(|line| *line < 3_000)
+                .map(|line| content.find(&format!("line {line}\n")).unwrap() as u64)
+                .collect();
+            let index = RowIndex { offsets };
+            let rows = [1, 2, 3, 1_024, 1_025, 1_026, 2_047, 2_900, 3_000 * per_line, 3_000 * per_line + 1];
+            let mut found = Vec::new();
+            raw_lines(content.as_bytes(), &index, &rows, per_line, &mut |row, line| found.push((row, line)));
+            let expected: Vec<(u32, &[u8])> = rows
+                .iter()
+                .filter(|row| **row <= 3_000 * per_line)
+                .map(|row| (*row, lines[((row - 1) / per_line) as usize].as_bytes()))
+                .collect();
+            assert_eq!(found, expected, "{per_line} rows a line");
+            for (row, line) in expected {
+                let from = usize::try_from(index.offset_of(row).unwrap()).unwrap();
+                assert_eq!(raw_line(&content.as_bytes()[from..], row, per_line, true), Some(line));
+            }
+        }
+    }
+}

@@ -75,7 +75,11 @@ impl BufRead for Raw {
 }
 
 impl Content {
-    pub(super) fn new(mut file: File, path: &Path, limit: u64) -> Result<Content, Error> {
+    /// The decoded bytes of `file` (opened from `path`), at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where its first bytes cannot be read.
+    pub fn new(mut file: File, path: &Path, limit: u64) -> Result<Content, Error> {
         let mut magic = Vec::with_capacity(4);
         file.by_ref().take(4).read_to_end(&mut magic).doing("read", path)?;
         file.rewind().doing("read", path)?;

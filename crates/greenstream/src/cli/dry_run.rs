@@ -1,0 +1,103 @@
+//! What files would give: decoded and counted, nothing written.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use greenstream_core::decode::{Decoded, Given as DecodeGiven};
+
+use super::failure::exit;
+use super::table::Listing;
+use super::{Cli, Failure, open};
+use crate::config::{Config, Rules};
+use crate::landing::{Content, Failure as ReadFailure, name_of, open_regular};
+use crate::process::Given;
+use crate::{clock, text};
+
+/// Says what is wrong with `--feed` or `--time-zone` before anything lands under it.
+pub fn check_given(config: &Config, given: &Given) -> Result<(), Failure> {
+    if let Some(name) = &given.feed
+        && !config.rulebook.feeds.contains_key(name)
+    {
+        return Err(Failure::usage(format!("no feed is named {name:?}"), "`greenstream feeds list` shows the names"));
+    }
+    if let Some(zone) = &given.time_zone
+        && greenstream_core::Zone::parse(zone).is_err()
+    {
+        return Err(Failure::usage(format!("unknown time zone {zone:?}"), "use an IANA name such as `Europe/London`"));
+    }
+    Ok(())
+}
+
+/// Decodes each file and says what it would give. Exit 65 where one would be a dead letter.
+pub fn dry_run(cli: &Cli, files: &[PathBuf], given: &Given) -> Result<ExitCode, Failure> {
+    let config = open::config(cli)?;
+    check_given(&config, given)?;
+    let rules = config.rulebook.compile()?;
+    let mut listing = Listing::new(&["file", "feed", "rows", "decoded", "quarantined", "meters", "first", "last", "note"]);
+    let mut code = ExitCode::SUCCESS;
+    for path in files {
+        let name = name_of(path);
+        let feed = given.feed.clone().unwrap_or_else(|| rules.feed_for(&name, &config.file.default_feed).to_owned());
+        let mut row = vec![text::plain(&name).into(), feed.clone().into()];
+        match decode(path, &name, &feed, given, &config, &rules)? {
+            Ok(decoded) => {
+                let ts = || decoded.rows.iter().map(|row| row.ts);
+                row.extend([
+                    decoded.row_count().into(),
+                    decoded.rows.len().into(),
+                    decoded.rejects.len().into(),
+                    decoded.meters.len().into(),
+                    ts().min().map(|ts| ts.to_string()).into(),
+                    ts().max().map(|ts| ts.to_string()).into(),
+                    reasons(&decoded).into(),
+                ]);
+            }
+            Err(note) => {
+                code = ExitCode::from(exit::DEAD_LETTER);
+                row.extend([0.into(), 0.into(), 0.into(), 0.into(), None::<String>.into(), None::<String>.into()]);
+                row.push(format!("would be a dead letter: {note}").into());
+            }
+        }
+        listing.push(row);
+    }
+    listing.print(cli.json, "no files").map_err(|error| Failure::io("standard output", &error))?;
+    Ok(code)
+}
+
+fn decode(
+    path: &Path,
+    name: &str,
+    feed: &str,
+    given: &Given,
+    config: &Config,
+    rules: &Rules,
+) -> Result<Result<Decoded, String>, Failure> {
+    let Some(feed) = rules.feeds.get(feed) else {
+        return Err(Failure::usage(format!("no feed is named {feed:?}"), "`greenstream feeds list` shows the names"));
+    };
+    let decode_given = DecodeGiven { time_zone: given.time_zone.as_deref(), name, landed_at: clock::now() };
+    let decoder = match feed.compile(&decode_given) {
+        Ok(decoder) => decoder,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let file: File = open_regular(path)?;
+    let content = Content::new(file, path, config.file.sizes.upload_bytes_max)?;
+    let bytes = match content.read_all() {
+        Ok(bytes) => bytes,
+        Err(ReadFailure::Refused(refusal)) => return Ok(Err(format!("{refusal}; {}", refusal.hint()))),
+        Err(ReadFailure::World(error)) => return Err(error.into()),
+    };
+    let mut stream = decoder.stream();
+    let decoded = stream.push(&bytes).and_then(|()| stream.finish());
+    Ok(decoded.map_err(|refusal| format!("{refusal}; {}", refusal.hint())))
+}
+
+fn reasons(decoded: &Decoded) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reject in &decoded.rejects {
+        *counts.entry(reject.reason.name()).or_default() += 1;
+    }
+    counts.iter().map(|(reason, count)| format!("{reason} {count}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,55 @@
+//! `feeds`: the profiles there are, and what a file would give.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::dry_run::{check_given, dry_run};
+use super::table::Listing;
+use super::{Cli, Failure, open};
+use crate::process::Given;
+
+/// The actions of `feeds`.
+#[derive(Subcommand, Debug)]
+pub enum FeedsCommand {
+    /// The profiles there are.
+    List,
+    /// What a file would give under a feed, without landing it.
+    Test {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The feed; else as `ingest` would choose.
+        #[arg(long, value_name = "NAME")]
+        feed: Option<String>,
+        /// What times without an offset mean (IANA name).
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+    },
+}
+
+/// Carries out `feeds`.
+pub fn feeds(cli: &Cli, command: &FeedsCommand) -> Result<ExitCode, Failure> {
+    let config = open::config(cli)?;
+    match command {
+        FeedsCommand::List => {
+            let rules = config.rulebook.compile()?;
+            let mut listing = Listing::new(&["feed", "names", "time_zone"]);
+            for (name, feed) in &rules.feeds {
+                listing.push(vec![
+                    name.as_str().into(),
+                    feed.names.join(" ").into(),
+                    feed.time_zone.as_deref().unwrap_or("as written").into(),
+                ]);
+            }
+            listing.print(cli.json, "no feeds").map_err(|error| Failure::io("standard output", &error))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        FeedsCommand::Test { file, feed, time_zone } => {
+            let given = Given { feed: feed.clone(), time_zone: time_zone.clone() };
+            check_given(&config, &given)?;
+            dry_run(cli, std::slice::from_ref(file), &given)
+        }
+    }
+}

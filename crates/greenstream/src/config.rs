@@ -1,0 +1,369 @@
+//! Configuration: one TOML file, everything with a default, and the registry of meters.
+//!
+//! What decides verdicts (feeds, registry, thresholds, reporting zone, time-zone tables) is a
+//! [`Rulebook`]: it goes into the journal as a configuration entry, so that the result stays a
+//! function of the landing zone. The rest (addresses, intervals, sizes) only moves work about.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use greenstream_core::decode::Feed;
+use greenstream_core::{Limits, Power, Range, Zone};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub mod registry;
+
+/// A configuration that cannot be used. Exit code 78.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ConfigError {
+    /// File, and line or key where known.
+    pub place: String,
+    /// What is wrong, with the offending text.
+    pub problem: String,
+    /// The way out.
+    pub hint: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError { place: place.into(), problem: problem.into(), hint: hint.into() }
+    }
+}
+
+/// `greenstream.toml`, every key optional.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// The zone whose days rule 4 counts and reports use; an IANA name. Default `UTC`.
+    pub reporting_zone: String,
+    /// The feed of files that no profile's name pattern takes. Default `default`.
+    pub default_feed: String,
+    /// Folder of further feed profiles, `NAME.toml` each, beside the configuration file. Default `feeds`.
+    pub feeds: PathBuf,
+    /// The registry of meters, beside the configuration file. Default `meters.csv`, if it is there.
+    pub registry: Option<PathBuf>,
+    /// Limits of meters that the registry does not name.
+    pub limits: LimitsKeys,
+    /// The Delta tables.
+    pub archive: ArchiveKeys,
+    /// Where alerts go besides the log.
+    pub alerts: AlertKeys,
+    /// The service's pages, API and metrics.
+    pub serve: ServeKeys,
+    /// Sizes.
+    pub sizes: SizeKeys,
+}
+
+/// `[limits]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsKeys {
+    /// Lowest valid power in kW. Default 0.
+    pub power_kw_min: f64,
+    /// Highest valid power in kW. Default 10.
+    pub power_kw_max: f64,
+}
+
+/// `[archive]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveKeys {
+    /// Longest time from a commit to the archive, in seconds, for days still open. Default 60.
+    pub lag_seconds: u64,
+    /// The same for corrections of closed days. Default 900.
+    pub closed_day_lag_seconds: u64,
+    /// How long replaced files stay for readers of an older snapshot. Default 600.
+    pub retention_seconds: u64,
+}
+
+/// `[alerts]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertKeys {
+    /// `http://` or `https://` address that takes a POST of JSON for each alert.
+    pub webhook: Option<String>,
+}
+
+/// `[serve]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeKeys {
+    /// Address to listen on. Default `127.0.0.1:8321`; only loopback is accepted without a token.
+    pub listen: String,
+}
+
+/// `[sizes]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SizeKeys {
+    /// Largest decoded content of one upload in bytes. Default 1 GiB; more is a dead letter.
+    pub upload_bytes_max: u64,
+    /// Readings held in memory as context of the rules, 32 bytes each. Default 7,000,000.
+    pub window_readings: usize,
+    /// Bytes of readings held for the archive before a closed day is written early. Default 190 MiB.
+    pub archive_buffer_bytes: usize,
+    /// Rows in one database transaction of several uploads. Default 200,000.
+    pub commit_rows: usize,
+    /// Threads that decode. Default: one for each core, at most 8.
+    pub workers: usize,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        File {
+            reporting_zone: "UTC".to_owned(),
+            default_feed: "default".to_owned(),
+            feeds: PathBuf::from("feeds"),
+            registry: None,
+            limits: LimitsKeys::default(),
+            archive: ArchiveKeys::default(),
+            alerts: AlertKeys::default(),
+            serve: ServeKeys::default(),
+            sizes: SizeKeys::default(),
+        }
+    }
+}
+
+impl Default for LimitsKeys {
+    fn default() -> Self {
+        LimitsKeys { power_kw_min: 0.0, power_kw_max: 10.0 }
+    }
+}
+
+impl Default for ArchiveKeys {
+    fn default() -> Self {
+        ArchiveKeys { lag_seconds: 60, closed_day_lag_seconds: 900, retention_seconds: 600 }
+    }
+}
+
+impl Default for ServeKeys {
+    fn default() -> Self {
+        ServeKeys { listen: "127.0.0.1:8321".to_owned() }
+    }
+}
+
+impl Default for SizeKeys {
+    fn default() -> Self {
+        SizeKeys {
+            upload_bytes_max: 1 << 30,
+            window_readings: 7_000_000,
+            archive_buffer_bytes: 190 << 20,
+            commit_rows: 200_000,
+            workers: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
+        }
+    }
+}
+
+/// Everything that decides verdicts. Two equal rulebooks give equal results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rulebook {
+    /// An IANA name.
+    pub reporting_zone: String,
+    /// In milliwatts.
+    pub power_mw_min: i64,
+    /// In milliwatts.
+    pub power_mw_max: i64,
+    /// The profiles' TOML texts by name, shipped ones included.
+    pub feeds: BTreeMap<String, String>,
+    /// The text of the registry; empty where there is none.
+    pub registry: String,
+    /// The version of the compiled-in time-zone tables.
+    pub tzdb: String,
+}
+
+impl Rulebook {
+    /// As the content of a configuration entry.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_else(|_| json!({}))
+    }
+
+    /// From the content of a configuration entry.
+    pub fn from_json(content: &Value) -> Result<Rulebook, ConfigError> {
+        serde_json::from_value(content.clone()).map_err(|error| {
+            ConfigError::new(
+                "journal",
+                format!("configuration entry cannot be read: {error}"),
+                "it was written by another release; use that release, or restore landing/ from a backup",
+            )
+        })
+    }
+
+    /// Checked and ready for use.
+    pub fn compile(&self) -> Result<Rules, ConfigError> {
+        let zone = Zone::parse(&self.reporting_zone).map_err(|_| {
+            ConfigError::new(
+                "reporting_zone",
+                format!("unknown time zone {:?}", self.reporting_zone),
+                "use an IANA name such as `Europe/London`",
+            )
+        })?;
+        let range = Range {
+            min: Power::from_milliwatts(self.power_mw_min),
+            max: Power::from_milliwatts(self.power_mw_max),
+        };
+        if range.min > range.max {
+            return Err(ConfigError::new(
+                "limits",
+                format!("power_kw_min {} is above power_kw_max {}", range.min, range.max),
+                "swap or correct the two",
+            ));
+        }
+        let mut feeds = BTreeMap::from([("default".to_owned(), Feed::default_feed())]);
+        for (name, text) in &self.feeds {
+            let feed = toml::from_str::<Feed>(text).map_err(|error| {
+                ConfigError::new(
+                    format!("feed {name}"),
+                    error.to_string(),
+                    "`greenstream check-config` shows each profile",
+                )
+            })?;
+            feeds.insert(name.clone(), feed);
+        }
+        let limits = registry::limits(&self.registry, range, &zone)?;
+        Ok(Rules { zone, default_limits: Limits::constant(range), limits, feeds })
+    }
+}
+
+/// A compiled [`Rulebook`].
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Whose days rule 4 counts.
+    pub zone: Zone,
+    /// For meters that the registry does not name.
+    pub default_limits: Limits,
+    /// For those it does.
+    pub limits: FxHashMap<String, Limits>,
+    /// Profiles by name.
+    pub feeds: BTreeMap<String, Feed>,
+}
+
+impl Rules {
+    /// The limits of a meter.
+    pub fn limits_of(&self, meter: &str) -> &Limits {
+        if self.limits.is_empty() {
+            return &self.default_limits;
+        }
+        self.limits.get(meter).unwrap_or(&self.default_limits)
+    }
+
+    /// The meter that an upload's name tells, where its feed takes it from there.
+    pub fn meter_from_name(&self, feed: &str, upload_name: &str) -> Option<String> {
+        self.feeds.get(feed)?.meter_of(upload_name)
+    }
+
+    /// The profile for an upload of this name when none is given: the first, in name order, whose
+    /// pattern takes it, else the default feed.
+    pub fn feed_for<'a>(&'a self, upload_name: &str, default_feed: &'a str) -> &'a str {
+        self.feeds
+            .iter()
+            .find(|(_, feed)| feed.claims(upload_name))
+            .map_or(default_feed, |(name, _)| name.as_str())
+    }
+}
+
+/// A configuration file, read together with what it names.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The keys.
+    pub file: File,
+    /// What goes into the journal.
+    pub rulebook: Rulebook,
+}
+
+impl Config {
+    /// Reads `path` if it is there (a missing file is the default configuration), the profiles in
+    /// its feeds folder and the registry.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+        let file = read_file(path)?;
+        let beside = path.parent().unwrap_or(Path::new("."));
+        let mut feeds: BTreeMap<String, String> =
+            Feed::built_in().into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        read_feeds(&beside.join(&file.feeds), &mut feeds)?;
+        let registry = read_registry(beside, file.registry.as_deref())?;
+        let rulebook = Rulebook {
+            reporting_zone: file.reporting_zone.clone(),
+            power_mw_min: milliwatts("limits.power_kw_min", file.limits.power_kw_min)?,
+            power_mw_max: milliwatts("limits.power_kw_max", file.limits.power_kw_max)?,
+            feeds,
+            registry,
+            tzdb: Zone::tables_version().to_owned(),
+        };
+        let rules = rulebook.compile()?;
+        if !rules.feeds.contains_key(&file.default_feed) {
+            return Err(ConfigError::new(
+                format!("{}: default_feed", path.display()),
+                format!("no feed is named {:?}", file.default_feed),
+                "`greenstream feeds list` shows the names",
+            ));
+        }
+        Ok(Config { file, rulebook })
+    }
+}
+
+fn read_file(path: &Path) -> Result<File, ConfigError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).map_err(|error| {
+            ConfigError::new(
+                path.display().to_string(),
+                error.to_string().trim_end().to_owned(),
+                "`greenstream init` writes a file with every key",
+            )
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
+        Err(error) => {
+            Err(ConfigError::new(path.display().to_string(), error.to_string(), "make the file readable"))
+        }
+    }
+}
+
+fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let unreadable = |path: &Path, error: &std::io::Error| {
+        ConfigError::new(path.display().to_string(), error.to_string(), "make the profile readable UTF-8 text")
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(folder, &error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        let (Some(stem), Some("toml")) =
+            (path.file_stem().and_then(|s| s.to_str()), path.extension().and_then(|e| e.to_str()))
+        else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+        feeds.insert(stem.to_owned(), text);
+    }
+    Ok(())
+}
+
+fn read_registry(beside: &Path, named: Option<&Path>) -> Result<String, ConfigError> {
+    let path = beside.join(named.unwrap_or(Path::new("meters.csv")));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(ConfigError::new(
+            path.display().to_string(),
+            error.to_string(),
+            "name a readable UTF-8 file in `registry`, or leave the key out",
+        )),
+    }
+}
+
+/// Kilowatts from a configuration file as whole milliwatts.
+#[expect(clippy::cast_possible_truncation, reason = "checked to be within ±1e12 kW")]
+fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
+    if kw.is_finite() && kw.abs() <= 1e12 {
+        return Ok((kw * 1e6).round() as i64);
+    }
+    Err(ConfigError::new(key, format!("{kw} kW is no power"), "give a number of kW between -1e12 and 1e12"))
+}
+

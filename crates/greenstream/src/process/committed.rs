@@ -1,0 +1,43 @@
+//! How far the store has come, told by the thread that writes to those that wait.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// The last committed journal entry, and whether the writer has given up.
+#[derive(Debug, Default)]
+pub struct Committed {
+    state: Mutex<(u64, bool)>,
+    changed: Condvar,
+}
+
+impl Committed {
+    /// Starts at a store's position.
+    pub fn at(entry: u64) -> Committed {
+        Committed { state: Mutex::new((entry, false)), changed: Condvar::new() }
+    }
+
+    /// The last committed entry.
+    pub fn entry(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Everything up to `entry` is committed.
+    pub fn advance(&self, entry: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = entry;
+        self.changed.notify_all();
+    }
+
+    /// Nothing more will be committed.
+    pub fn give_up(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything up to `entry` is committed; false if that will not happen.
+    pub fn wait_for(&self, entry: u64) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.0 < entry && !state.1 {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.0 >= entry
+    }
+}

@@ -1,0 +1,201 @@
+//! Episodes: the near-zero runs of rule 4 as state, followed upload by upload, and the alerts that
+//! their changes raise.
+
+use greenstream_core::Ts;
+use greenstream_core::rules::{DayState, Span, confirmed, day_state, refresh};
+use rustc_hash::FxHashMap;
+
+use super::error::ProcessError;
+use super::judging::Judging;
+use crate::change::{Alert, ChangeSet, Episode, EpisodeKind, Meter, Severity};
+
+/// Days with measured readings, before an episode's first flagged one, that its run can reach back to
+/// and that rule 4's zero days need: more than three.
+const DAYS_BEFORE: u32 = 4;
+
+/// The episodes of every meter that has any: few meters do.
+#[derive(Debug, Default)]
+pub struct Episodes {
+    by_meter: FxHashMap<Meter, Vec<Episode>>,
+}
+
+impl Episodes {
+    /// All episodes of a store.
+    pub fn new(all: Vec<Episode>) -> Episodes {
+        let mut by_meter: FxHashMap<Meter, Vec<Episode>> = FxHashMap::default();
+        for episode in all {
+            by_meter.entry(episode.meter).or_default().push(episode);
+        }
+        for episodes in by_meter.values_mut() {
+            episodes.sort_unstable_by_key(|episode| episode.first_ts);
+        }
+        Episodes { by_meter }
+    }
+
+    /// Whether a meter has (or had, in this process) an episode.
+    pub fn knows(&self, meter: Meter) -> bool {
+        self.by_meter.contains_key(&meter)
+    }
+}
+
+impl Judging {
+    /// Says in `set` what the days hold whose readings it changes from these places on.
+    pub(super) fn days(
+        &mut self,
+        set: &mut ChangeSet,
+        meter: Meter,
+        inserted_from: usize,
+        replaced_from: usize,
+        only_inserted: bool,
+    ) {
+        let zone = &self.rules.zone;
+        let inserted = set.inserted[inserted_from..].iter().map(|(_, reading)| reading.ts);
+        let replaced = set.replaced[replaced_from..].iter().filter_map(|r| Some(r.after.or(r.before)?.ts));
+        let mut days: Vec<i32> = inserted.chain(replaced).map(|ts| zone.day(ts)).collect();
+        days.sort_unstable();
+        days.dedup();
+        let window = self.windows.get(meter);
+        for day in days {
+            // a reading more cannot make a live day anything else
+            if only_inserted && window.day == Some((day, DayState::Live)) {
+                continue;
+            }
+            let (from, to) = zone.day_bounds(day);
+            let first = window.rows.partition_point(|reading| reading.ts < from);
+            let end = window.rows.partition_point(|reading| reading.ts < to);
+            let state = day_state(&window.rows[first..end]).unwrap_or(DayState::Unmeasured);
+            if window.day != Some((day, state)) {
+                window.day = Some((day, state));
+                set.days.push((meter, day, state));
+            }
+        }
+    }
+
+    /// Brings a meter's episodes up to its readings, which may have changed anywhere in its window.
+    pub(super) fn follow_episodes(
+        &mut self,
+        set: &mut ChangeSet,
+        meter: Meter,
+        at: Ts,
+    ) -> Result<(), ProcessError> {
+        let before = self.episodes.by_meter.remove(&meter).unwrap_or_default();
+        let stored: Vec<Span> = before
+            .iter()
+            .map(|e| Span { first_ts: e.first_ts, last_ts: e.last_ts, closed: e.closed })
+            .collect();
+        let mut spans = Vec::new();
+        let window = self.windows.get(meter);
+        refresh(&window.rows, window.known, &stored, &mut spans);
+        let days_changed = set.days.iter().rev().take_while(|(m, _, _)| *m == meter).count() > 0;
+        let mut after = Vec::with_capacity(spans.len());
+        for span in spans {
+            let old = before.iter().find(|e| e.first_ts == span.first_ts);
+            let unchanged = old.filter(|e| e.last_ts == span.last_ts && e.closed == span.closed);
+            let severity = match (unchanged.or(old), days_changed) {
+                (Some(old), false) => old.severity,
+                _ => self.severity(set, meter, &span)?,
+            };
+            after.push(Episode {
+                meter,
+                kind: EpisodeKind::NearZero,
+                first_ts: span.first_ts,
+                last_ts: span.last_ts,
+                severity,
+                closed: span.closed,
+            });
+        }
+        let name = self.names.name(meter);
+        tell(set, name, &before, &after, at);
+        set.episodes.extend(after.iter().filter(|e| !before.contains(e)));
+        set.episodes_gone.extend(
+            before
+                .iter()
+                .filter(|old| after.iter().all(|new| new.first_ts != old.first_ts))
+                .map(|old| (meter, old.kind, old.first_ts)),
+        );
+        self.episodes.by_meter.insert(meter, after);
+        Ok(())
+    }
+
+    /// Whether more than three running zero days confirm a span.
+    fn severity(&mut self, set: &ChangeSet, meter: Meter, span: &Span) -> Result<Severity, ProcessError> {
+        let (first, last) = (self.rules.zone.day(span.first_ts), self.rules.zone.day(span.last_ts));
+        let mut days = self.past.days(meter, first, last, DAYS_BEFORE)?;
+        let from = days.first().map_or(first, |(day, _)| *day);
+        for (_, day, state) in set.days.iter().filter(|(m, day, _)| *m == meter && (from..=last).contains(day)) {
+            match days.binary_search_by_key(day, |(day, _)| *day) {
+                Ok(index) => days[index].1 = *state,
+                Err(index) => days.insert(index, (*day, *state)),
+            }
+        }
+        Ok(if confirmed((first, last), &days) { Severity::Confirmed } else { Severity::Suspected })
+    }
+}
+
+/// Raises the alerts that the difference of a meter's episodes asks for.
+fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], at: Ts) {
+    let mut raise = |what: &'static str, episode: &Episode, detail: String| {
+        let (first, last) = (episode.first_ts, episode.last_ts);
+        set.alerts.push(Alert {
+            kind: what,
+            key: format!("{what}/{name}/{}/{first}/{last}", episode.kind.name()),
+            meter: Some(name.to_owned()),
+            upload: None,
+            at,
+            message: format!("meter {name}: {detail}"),
+        });
+    };
+    for new in after {
+        let old = before.iter().find(|old| old.first_ts == new.first_ts);
+        let moved = before.iter().find(|old| old.first_ts <= new.last_ts && new.first_ts <= old.last_ts);
+        match (old, moved) {
+            (None, None) => raise(
+                "episode_opened",
+                new,
+                format!("below 0.01 kW for more than 24 h, flagged from {} on", new.first_ts),
+            ),
+            (None, Some(old)) => raise(
+                "episode_changed",
+                new,
+                format!("late data moved the start of its near-zero episode from {} to {}", old.first_ts, new.first_ts),
+            ),
+            _ => {}
+        }
+        let was = old.or(moved).map_or(Severity::Suspected, |old| old.severity);
+        match (was, new.severity) {
+            (Severity::Suspected, Severity::Confirmed) => raise(
+                "episode_confirmed",
+                new,
+                format!("more than three running days at 0 kW since {}: the fault is confirmed", new.first_ts),
+            ),
+            (Severity::Confirmed, Severity::Suspected) => raise(
+                "episode_changed",
+                new,
+                format!("late data shows a day that is not at 0 kW: the fault since {} is only suspected", new.first_ts),
+            ),
+            _ => {}
+        }
+        match (old.or(moved).is_some_and(|old| old.closed), new.closed) {
+            (false, true) => raise(
+                "episode_closed",
+                new,
+                format!("0.01 kW or more again: the near-zero episode lasted from {} to {}", new.first_ts, new.last_ts),
+            ),
+            (true, false) => raise(
+                "episode_changed",
+                new,
+                format!("late data opens its near-zero episode since {} again", new.first_ts),
+            ),
+            _ => {}
+        }
+    }
+    for old in before {
+        if after.iter().all(|new| new.last_ts < old.first_ts || old.last_ts < new.first_ts) {
+            raise(
+                "episode_changed",
+                old,
+                format!("late data withdraws its near-zero episode from {} to {}", old.first_ts, old.last_ts),
+            );
+        }
+    }
+}

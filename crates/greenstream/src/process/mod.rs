@@ -1,0 +1,46 @@
+//! A batch of uploads, start to finish: the only place where all parts meet.
+//!
+//! `journal -> decode -> windows -> rules::judge -> diff -> store.commit(ChangeSet) -> archive`
+//!
+//! There is one path. An in-order upload is the case with nothing after it, a late one the case with
+//! something after it, and a rebuild is this over the whole journal into an empty store.
+
+mod archivist;
+mod books;
+mod committed;
+mod context;
+mod decide;
+mod entry;
+mod episodes;
+mod error;
+mod job;
+mod judging;
+mod mirror;
+pub mod names;
+mod past;
+mod pipeline;
+mod prepare;
+mod progress;
+mod rebuild;
+mod service;
+mod texts;
+mod window;
+mod writer;
+
+pub use error::ProcessError;
+pub use mirror::{StoreSource, compare_day};
+pub use progress::{Counts, Progress};
+pub use rebuild::{Difference, Rebuilt};
+pub use service::{Given, Note, Service};
+
+use crate::change::DeadLetter;
+
+/// The dead letter of an upload that fails by itself, however often it is tried.
+fn failed_letter(attempts: u32) -> DeadLetter {
+    DeadLetter {
+        code: "processing_failed".to_owned(),
+        message: format!("processing failed {attempts} times"),
+        hint: "report it with the file; `greenstream dead-letters retry` tries it again with a later release"
+            .to_owned(),
+    }
+}

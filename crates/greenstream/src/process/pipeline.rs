@@ -1,0 +1,231 @@
+//! A batch of journal entries, start to finish, on four kinds of thread: decoders, the judge, the
+//! writer and the archivist. Judging happens in journal order; everything else may run ahead of it
+//! or behind it, bounded by weight.
+//!
+//! `entries -> decode (any order) -> judge (journal order) -> store.commit (one transaction for many
+//! small sets) -> archive.apply`
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::archivist::Archivist;
+use super::committed::Committed;
+use super::error::ProcessError;
+use super::judging::Judging;
+use super::prepare::{Prepared, Preparer};
+use super::progress::Progress;
+use super::writer::Writer;
+use crate::change::ChangeSet;
+use super::job::Job;
+use crate::queue::{Popped, Queue};
+
+/// Rows on their way from judge to writer, and again from writer to archivist: enough that neither
+/// waits for the other, at most about 50 MB.
+const ROWS_BETWEEN: usize = 450_000;
+/// How long the archivist sleeps when nothing comes, before it looks at the clock.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// The parts that a pipeline drives, each owned by its thread while it runs.
+pub struct Pipeline<'a> {
+    /// Decodes.
+    pub preparer: &'a Preparer,
+    /// Judges.
+    pub judging: &'a mut Judging,
+    /// Commits.
+    pub writer: &'a mut Writer,
+    /// Archives.
+    pub archivist: &'a mut Archivist,
+    /// Hears how far it has come.
+    pub progress: &'a Progress,
+    /// Decoding threads.
+    pub workers: usize,
+    /// Rows in one transaction.
+    pub commit_rows: usize,
+}
+
+/// What the stages share: the first error, and whether to stop.
+struct Fate<'a> {
+    stopped: AtomicBool,
+    error: Mutex<Option<ProcessError>>,
+    entries: &'a Queue<Job>,
+}
+
+impl Fate<'_> {
+    fn fail(&self, error: ProcessError) {
+        if !matches!(error, ProcessError::Stopped) {
+            self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+        self.stopped.store(true, Ordering::SeqCst);
+        self.entries.close();
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+}
+
+impl Pipeline<'_> {
+    /// Processes `entries` (in journal order) until they are closed and everything is committed and
+    /// handed to the archive. The first error of any stage ends it and closes `entries`; what is
+    /// committed by then stays, and the next run goes on from there.
+    pub fn run(self, entries: &Queue<Job>, committed: &Committed) -> Result<(), ProcessError> {
+        let fate = Fate { stopped: AtomicBool::new(false), error: Mutex::new(None), entries };
+        let to_writer: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
+        let to_archive: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
+        let source = Mutex::new(0_u64);
+        let (prepared_in, prepared_out) = sync_channel(self.workers * 2);
+        // a decoder takes a ticket before it takes an entry, and the judge gives it back, so that
+        // decoded uploads waiting for an earlier one stay few
+        let (tickets_in, tickets_out) = sync_channel(self.workers + 2);
+        for _ in 0..self.workers + 1 {
+            let _ = tickets_in.send(());
+        }
+        let tickets_out = Mutex::new(tickets_out);
+        std::thread::scope(|scope| {
+            for _ in 0..self.workers {
+                let (sender, preparer, fate) = (prepared_in.clone(), self.preparer, &fate);
+                let (source, tickets) = (&source, &tickets_out);
+                scope.spawn(move || decode_loop(preparer, source, tickets, &sender, fate));
+            }
+            drop(prepared_in);
+            let (writer, progress) = (self.writer, self.progress);
+            let (write_queue, archive_queue, fate_ref) = (&to_writer, &to_archive, &fate);
+            let commit_rows = self.commit_rows;
+            scope.spawn(move || {
+                let outcome = write_loop(writer, write_queue, archive_queue, committed, commit_rows, progress);
+                if let Err(error) = outcome {
+                    fate_ref.fail(error);
+                }
+                committed.give_up();
+                write_queue.close();
+                archive_queue.close();
+            });
+            let archivist = self.archivist;
+            scope.spawn(move || {
+                if let Err(error) = archive_loop(archivist, archive_queue) {
+                    fate_ref.fail(error);
+                    archive_queue.close();
+                }
+            });
+            let judged = judge_loop(self.judging, prepared_out, &tickets_in, &to_writer, &fate);
+            if let Err(error) = judged {
+                fate.fail(error);
+            }
+            to_writer.close();
+            drop(tickets_in);
+        });
+        match fate.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+fn decode_loop(
+    preparer: &Preparer,
+    source: &Mutex<u64>,
+    tickets: &Mutex<Receiver<()>>,
+    sender: &SyncSender<(u64, Prepared)>,
+    fate: &Fate<'_>,
+) {
+    loop {
+        if tickets.lock().unwrap_or_else(PoisonError::into_inner).recv().is_err() || fate.stopped() {
+            return;
+        }
+        let Some((place, entry)) = take(fate.entries, source) else { return };
+        match preparer.prepare(entry) {
+            Ok(prepared) => {
+                if sender.send((place, prepared)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => return fate.fail(error),
+        }
+    }
+}
+
+/// The next entry and its place in the order, once there is one; none when there will be none.
+fn take(entries: &Queue<Job>, taken: &Mutex<u64>) -> Option<(u64, Job)> {
+    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        match entries.pop_batch(1, IDLE) {
+            Popped::Items(mut items) => {
+                *taken += 1;
+                return Some((*taken, items.pop()?));
+            }
+            Popped::Nothing => {}
+            Popped::Closed => return None,
+        }
+    }
+}
+
+fn judge_loop(
+    judging: &mut Judging,
+    prepared: Receiver<(u64, Prepared)>,
+    tickets: &SyncSender<()>,
+    to_writer: &Queue<Arc<ChangeSet>>,
+    fate: &Fate<'_>,
+) -> Result<(), ProcessError> {
+    let mut waiting = BTreeMap::new();
+    let mut next = 1;
+    for (place, item) in prepared {
+        if fate.stopped() {
+            return Err(ProcessError::Stopped);
+        }
+        waiting.insert(place, item);
+        while let Some(item) = waiting.remove(&next) {
+            next += 1;
+            let set = Arc::new(judging.entry(item)?);
+            judging.remember(Arc::clone(&set));
+            let weight = set.weight();
+            to_writer.push(set, weight).map_err(|_| ProcessError::Stopped)?;
+            let _ = tickets.try_send(());
+        }
+    }
+    Ok(())
+}
+
+fn write_loop(
+    writer: &mut Writer,
+    sets: &Queue<Arc<ChangeSet>>,
+    to_archive: &Queue<Arc<ChangeSet>>,
+    committed: &Committed,
+    commit_rows: usize,
+    progress: &Progress,
+) -> Result<(), ProcessError> {
+    loop {
+        match sets.pop_batch(commit_rows, IDLE) {
+            Popped::Items(batch) => {
+                writer.commit(&batch)?;
+                if let Some(last) = batch.last() {
+                    committed.advance(last.entry);
+                }
+                for set in batch {
+                    progress.committed(&set);
+                    let weight = set.weight();
+                    to_archive.push(set, weight).map_err(|_| ProcessError::Stopped)?;
+                }
+            }
+            Popped::Nothing => {}
+            Popped::Closed => return Ok(()),
+        }
+    }
+}
+
+fn archive_loop(archivist: &mut Archivist, sets: &Queue<Arc<ChangeSet>>) -> Result<(), ProcessError> {
+    loop {
+        match sets.pop_batch(usize::MAX, IDLE) {
+            Popped::Items(batch) => {
+                for set in &batch {
+                    archivist.take(set);
+                }
+            }
+            Popped::Nothing => {}
+            Popped::Closed => return Ok(()),
+        }
+        archivist.tend(sets)?;
+    }
+}

@@ -1,0 +1,135 @@
+//! The part of processing that needs no past: reading and decoding an upload, on any thread.
+
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use greenstream_core::decode::{Decoded, Given, Refusal};
+
+use super::error::ProcessError;
+use super::job::{Job, Task, Upload};
+use crate::change::DeadLetter;
+use crate::config::Rules;
+use crate::landing::{Failure, Objects};
+
+/// Bytes read and decoded at a time.
+const BLOCK: usize = 1 << 20;
+/// Content up to this size is kept until its rows are judged, for the raw text of those that are
+/// quarantined; of larger uploads it is read again from the landing zone.
+const KEPT_BYTES_MAX: usize = 32 << 20;
+/// How often an upload may fail by itself before it is a dead letter.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Decodes uploads of one landing zone under one set of rules.
+pub struct Preparer {
+    objects: Objects,
+    rules: Arc<Rules>,
+    upload_bytes_max: u64,
+}
+
+/// A job whose upload, if it is one, has been decoded.
+pub struct Prepared {
+    /// The job.
+    pub job: Job,
+    /// What decoding came to, for an upload.
+    pub decoded: Option<Result<DecodedUpload, DeadLetter>>,
+}
+
+/// A decoded upload, with its content if it is small.
+pub struct DecodedUpload {
+    /// Its rows.
+    pub decoded: Decoded,
+    /// Its decoded bytes, unless they are many.
+    pub content: Option<Vec<u8>>,
+    /// Rows that each line holds.
+    pub rows_per_line: u32,
+}
+
+/// Why an upload was not decoded: its own fault, or the world's.
+enum Obstacle {
+    Dead(DeadLetter),
+    World(ProcessError),
+}
+
+impl From<Refusal> for Obstacle {
+    fn from(refusal: Refusal) -> Obstacle {
+        let code = refusal.code().to_owned();
+        Obstacle::Dead(DeadLetter { code, message: refusal.to_string(), hint: refusal.hint() })
+    }
+}
+
+impl From<Failure> for Obstacle {
+    fn from(failure: Failure) -> Obstacle {
+        match failure {
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::World(error) => Obstacle::World(error.into()),
+        }
+    }
+}
+
+impl Preparer {
+    /// A preparer for uploads of at most `upload_bytes_max` decoded bytes.
+    pub fn new(objects: Objects, rules: Arc<Rules>, upload_bytes_max: u64) -> Preparer {
+        Preparer { objects, rules, upload_bytes_max }
+    }
+
+    /// Decodes the job's upload, if it is one.
+    ///
+    /// # Errors
+    /// Only when the landing zone cannot be read; what is wrong with an upload makes it a dead letter.
+    pub fn prepare(&self, job: Job) -> Result<Prepared, ProcessError> {
+        let Task::Upload(upload) = &job.task else { return Ok(Prepared { job, decoded: None }) };
+        for _ in 0..ATTEMPTS_MAX {
+            match catch_unwind(AssertUnwindSafe(|| self.decode(upload))) {
+                Ok(Ok(decoded)) => return Ok(Prepared { job, decoded: Some(Ok(decoded)) }),
+                Ok(Err(Obstacle::Dead(letter))) => return Ok(Prepared { job, decoded: Some(Err(letter)) }),
+                Ok(Err(Obstacle::World(error))) => return Err(error),
+                // the panic hook has told where
+                Err(_) => tracing::error!(upload = upload.landed.upload, "decoding panicked"),
+            }
+        }
+        let letter = super::failed_letter(ATTEMPTS_MAX);
+        Ok(Prepared { job, decoded: Some(Err(letter)) })
+    }
+
+    fn decode(&self, upload: &Upload) -> Result<DecodedUpload, Obstacle> {
+        let landed = &upload.landed;
+        let Some(feed) = self.rules.feeds.get(&landed.feed) else {
+            return Err(Obstacle::Dead(DeadLetter {
+                code: "feed_unknown".to_owned(),
+                message: format!("no feed is named {:?}", landed.feed),
+                hint: "`greenstream feeds list` shows the names; then `greenstream dead-letters retry --feed NAME`"
+                    .to_owned(),
+            }));
+        };
+        let given = Given { time_zone: landed.time_zone.as_deref(), name: &landed.name, landed_at: landed.landed_at };
+        let decoder = feed.compile(&given).map_err(|error| {
+            Obstacle::Dead(DeadLetter {
+                code: "feed_unfit".to_owned(),
+                message: error.to_string(),
+                hint: "choose a feed that fits: `greenstream dead-letters retry --feed NAME`".to_owned(),
+            })
+        })?;
+        let mut source = self
+            .objects
+            .content(&upload.object, self.upload_bytes_max)
+            .map_err(|error| Obstacle::World(error.into()))?;
+        let mut stream = decoder.stream();
+        let mut content = Some(Vec::new());
+        let mut block = vec![0; BLOCK];
+        loop {
+            let read = match source.read(&mut block) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(source.failure(error).into()),
+            };
+            stream.push(&block[..read])?;
+            match &mut content {
+                Some(kept) if kept.len() + read <= KEPT_BYTES_MAX => kept.extend_from_slice(&block[..read]),
+                _ => content = None,
+            }
+        }
+        Ok(DecodedUpload { decoded: stream.finish()?, content, rows_per_line: feed.rows_per_line() })
+    }
+}

@@ -1,0 +1,221 @@
+//! Everything again from the landing zone: the same path over the whole journal into an empty store.
+
+use std::cmp::Ordering;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::error::ProcessError;
+use super::service::{Service, journal_configuration};
+use crate::config::Config;
+use crate::dataset::{Cell, Dataset, rows};
+use crate::home::Home;
+use crate::landing::Landing;
+use crate::store::{Filter, Reader, Store};
+
+/// Rows of one side that wait while the other is read.
+const AHEAD: usize = 1_024;
+
+/// How one dataset of the store differs from the rebuilt one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which dataset.
+    pub dataset: Dataset,
+    /// Rows compared on the rebuilt side.
+    pub rows: u64,
+    /// Rows that differ, are missing, or are too many.
+    pub differing: u64,
+    /// The first of them: as stored, and as rebuilt.
+    pub first: Option<(Option<String>, Option<String>)>,
+}
+
+/// What a rebuild came to.
+#[derive(Clone, Debug)]
+pub struct Rebuilt {
+    /// Uploads processed.
+    pub uploads: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Each dataset compared, for a check.
+    pub differences: Vec<Difference>,
+}
+
+impl Service {
+    /// Builds database and archive of a home again and puts them in place of the old ones, or only
+    /// compares where `check` is set. Deliveries and alerts, which the landing zone does not hold,
+    /// are taken over from the old database.
+    ///
+    /// # Errors
+    /// The parts' own; the old database and archive stay until the new ones are complete.
+    pub fn rebuild(home: Home, config: &Config, check: bool) -> Result<(Rebuilt, Home), ProcessError> {
+        let (database, archive) = (home.database(), home.archive());
+        let (new_database, new_archive) = (beside(&database), beside(&archive));
+        clear(&new_database, &new_archive)?;
+        let mut landing = Landing::open(&home.landing())?;
+        if !check {
+            journal_configuration(&mut landing, config)?;
+        }
+        let config = judged_by(&landing, config)?;
+        let mut service = Service::over(home, config, landing, &new_database, &new_archive, false)?;
+        service.catch_up()?;
+        let mut rebuilt = Rebuilt {
+            uploads: service.progress().counts().uploads,
+            rows: service.progress().counts().rows,
+            differences: Vec::new(),
+        };
+        if check {
+            let home = service.close();
+            rebuilt.differences = compare(&Store::reader(&database)?, &Store::reader(&new_database)?)?;
+            clear(&new_database, &new_archive)?;
+            return Ok((rebuilt, home));
+        }
+        service.finish()?;
+        if database.exists() {
+            let store = service.store();
+            store.lock().unwrap_or_else(PoisonError::into_inner).adopt(&database)?;
+        }
+        let home = service.close();
+        swap(&database, &new_database, &archive, &new_archive)?;
+        Ok((rebuilt, home))
+    }
+
+    /// Judges everything again under the configuration in force, and opens the home anew.
+    ///
+    /// # Errors
+    /// As [`Service::rebuild`] and [`Service::open`].
+    pub fn rejudge(self) -> Result<Service, ProcessError> {
+        let config = self.config().clone();
+        let home = self.close();
+        let (_, home) = Service::rebuild(home, &config, false)?;
+        Service::open(home, config)
+    }
+}
+
+/// The configuration with the rulebook that the journal has: a rebuild needs no files beside it.
+fn judged_by(landing: &Landing, config: &Config) -> Result<Config, ProcessError> {
+    let mut config = config.clone();
+    if let Some(held) = landing.configuration() {
+        config.rulebook = crate::config::Rulebook::from_json(&held.content)?;
+    }
+    Ok(config)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".rebuilt");
+    path.with_file_name(name)
+}
+
+/// The database file and the two that SQLite keeps beside it.
+fn files_of(database: &Path) -> [PathBuf; 3] {
+    let with = |suffix: &str| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    [database.to_owned(), with("-wal"), with("-shm")]
+}
+
+fn clear(database: &Path, archive: &Path) -> Result<(), ProcessError> {
+    for file in files_of(database) {
+        gone(&file, fs::remove_file(&file))?;
+    }
+    gone(archive, fs::remove_dir_all(archive))
+}
+
+/// A crash in between leaves no database: the next start builds it again from the journal.
+fn swap(database: &Path, new_database: &Path, archive: &Path, new_archive: &Path) -> Result<(), ProcessError> {
+    clear(database, archive)?;
+    let failed = |path: &Path, source| ProcessError::Io { path: path.to_owned(), source };
+    fs::rename(new_archive, archive).map_err(|source| failed(archive, source))?;
+    fs::rename(new_database, database).map_err(|source| failed(database, source))
+}
+
+fn gone(path: &Path, removed: io::Result<()>) -> Result<(), ProcessError> {
+    match removed {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ProcessError::Io { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Compares every dataset that is a function of the landing zone, row by row in its order.
+fn compare(stored: &Reader, rebuilt: &Reader) -> Result<Vec<Difference>, ProcessError> {
+    let datasets = Dataset::ALL.into_iter().filter(|dataset| dataset.is_function_of_landing());
+    datasets.map(|dataset| compare_one(stored, rebuilt, dataset)).collect()
+}
+
+fn compare_one(stored: &Reader, rebuilt: &Reader, dataset: Dataset) -> Result<Difference, ProcessError> {
+    let (send_stored, stored_rows) = sync_channel(AHEAD);
+    let (send_rebuilt, rebuilt_rows) = sync_channel(AHEAD);
+    let feed = |reader: &Reader, send: std::sync::mpsc::SyncSender<Vec<Cell>>| {
+        rows::<ProcessError>(reader, dataset, &Filter::default(), &mut |cells| {
+            send.send(cells).map_err(|_| ProcessError::Stopped)
+        })
+    };
+    // a reader is not shared between threads: the stored side is read here, by turns
+    std::thread::scope(|scope| {
+        let merged = scope.spawn(move || merge(dataset, &stored_rows, &rebuilt_rows));
+        let path = rebuilt.path().to_owned();
+        let other = scope.spawn(move || {
+            let reader = Store::reader(&path)?;
+            feed(&reader, send_rebuilt)
+        });
+        feed(stored, send_stored)?;
+        let panicked = || ProcessError::Internal("comparing panicked".to_owned());
+        other.join().map_err(|_| panicked())??;
+        merged.join().map_err(|_| panicked())
+    })
+}
+
+fn merge(dataset: Dataset, stored: &Receiver<Vec<Cell>>, rebuilt: &Receiver<Vec<Cell>>) -> Difference {
+    let mut difference = Difference { dataset, rows: 0, differing: 0, first: None };
+    let (mut left, mut right) = (stored.recv().ok(), rebuilt.recv().ok());
+    loop {
+        let order = match (&left, &right) {
+            (None, None) => return difference,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => compare_keys(dataset, a, b),
+        };
+        let (a, b) = match order {
+            Ordering::Less => (left.take(), None),
+            Ordering::Greater => (None, right.take()),
+            Ordering::Equal => (left.take(), right.take()),
+        };
+        difference.rows += u64::from(b.is_some());
+        if a != b {
+            difference.differing += 1;
+            difference.first.get_or_insert_with(|| (a.as_deref().map(line), b.as_deref().map(line)));
+        }
+        if order != Ordering::Greater {
+            left = stored.recv().ok();
+        }
+        if order != Ordering::Less {
+            right = rebuilt.recv().ok();
+        }
+    }
+}
+
+fn line(cells: &[Cell]) -> String {
+    cells.iter().map(Cell::text).collect::<Vec<_>>().join(",")
+}
+
+/// The order of the contract: by meter id and time, or by upload and row.
+fn compare_keys(dataset: Dataset, a: &[Cell], b: &[Cell]) -> Ordering {
+    let key: &[usize] = match dataset {
+        Dataset::Readings | Dataset::Measured | Dataset::ErrorQueue | Dataset::Superseded => &[0, 1],
+        Dataset::Episodes => &[0, 3],
+        Dataset::Uploads | Dataset::Deliveries | Dataset::Alerts => &[0],
+    };
+    let order = key.iter().map(|at| match (&a[*at], &b[*at]) {
+        (Cell::Text(a), Cell::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+        (Cell::Int(a), Cell::Int(b)) => a.cmp(b),
+        (Cell::Ts(a), Cell::Ts(b)) => a.cmp(b),
+        _ => Ordering::Equal,
+    });
+    order.fold(Ordering::Equal, Ordering::then)
+}

@@ -1,0 +1,488 @@
+//! One home with all its parts open: lands files, processes what the journal holds, decides, and
+//! leaves the archive in order.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use greenstream_core::Ts;
+
+use super::archivist::Archivist;
+use super::committed::Committed;
+use super::error::ProcessError;
+use super::job::{Job, Task};
+use super::judging::Judging;
+use super::past::Past;
+use super::pipeline::Pipeline;
+use super::prepare::Preparer;
+use super::progress::Progress;
+use super::texts::Library;
+use super::writer::Writer;
+use crate::alert::Targets;
+use crate::clock;
+use crate::config::{Config, Rules};
+use crate::home::Home;
+use crate::landing::{Body, ConfigurationBody, DecisionBody, Incoming, Landed, Landing, RetryBody, Source, name_of};
+use crate::queue::Queue;
+use crate::store::{Store, UploadStatus};
+
+/// Files that land as one group: one sync for all of them.
+const GROUP_FILES: usize = 512;
+/// Bytes that land as one group. Larger holds up the first upload of the group, smaller syncs more often.
+const GROUP_BYTES: u64 = 32 << 20;
+/// Journal entries that wait for a decoder.
+const JOBS_WAITING: usize = 4_096;
+
+/// How files are to be read, as far as the caller says it.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The feed; else the first profile whose pattern takes the name, else the default.
+    pub feed: Option<String>,
+    /// What times without an offset mean.
+    pub time_zone: Option<String>,
+}
+
+/// What became of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// It landed as this upload.
+    Landed(u32),
+    /// Its bytes are this upload; another delivery is recorded.
+    Known(u32),
+    /// Its bytes are this dead letter, which is tried again.
+    Retried(u32),
+    /// Its bytes are this upload under another feed or zone: refused.
+    Refused {
+        /// The upload that the bytes are.
+        upload: u32,
+        /// The feed it landed under.
+        feed: String,
+        /// The zone it landed under.
+        time_zone: Option<String>,
+    },
+    /// It could not be read.
+    Unread {
+        /// What was wrong.
+        problem: String,
+        /// The way out.
+        hint: String,
+    },
+}
+
+/// Everything that one process needs to own and serve a home.
+pub struct Service {
+    home: Home,
+    config: Config,
+    rules: Arc<Rules>,
+    landing: Landing,
+    preparer: Preparer,
+    judging: Judging,
+    store: Arc<Mutex<Store>>,
+    writer: Writer,
+    archivist: Archivist,
+    committed: Arc<Committed>,
+    progress: Arc<Progress>,
+}
+
+impl Service {
+    /// Opens all parts of a home under a configuration, which is written to the journal if it is new.
+    ///
+    /// # Errors
+    /// The parts' own; [`ProcessError::Internal`] where the database is ahead of the journal.
+    pub fn open(home: Home, config: Config) -> Result<Service, ProcessError> {
+        let mut landing = Landing::open(&home.landing())?;
+        journal_configuration(&mut landing, &config)?;
+        let (database, archive) = (home.database(), home.archive());
+        Service::over(home, config, landing, &database, &archive, true)
+    }
+
+    /// The same over another database and archive than the home's: for `rebuild`, which raises no alerts.
+    pub(super) fn over(
+        home: Home,
+        config: Config,
+        landing: Landing,
+        database: &Path,
+        archive: &Path,
+        raising: bool,
+    ) -> Result<Service, ProcessError> {
+        let rules = Arc::new(config.rulebook.compile()?);
+        let store = Store::open(database)?;
+        let position = store.position()?;
+        check_position(&landing, position.entry, &position.entry_hash)?;
+        let store = Arc::new(Mutex::new(store));
+        let committed = Arc::new(Committed::at(position.entry));
+        let past = Past::new(Store::reader(database)?, Arc::clone(&committed));
+        let library = Library::new(landing.objects(), Arc::clone(&rules));
+        let judging = Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
+        let archivist = Archivist::open(archive, database, Arc::clone(&store), &config.file)?;
+        let preparer = Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
+        Ok(Service {
+            home,
+            config,
+            rules,
+            landing,
+            preparer,
+            judging,
+            writer: Writer::new(Arc::clone(&store)),
+            store,
+            archivist,
+            committed,
+            progress: Arc::new(Progress::default()),
+        })
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Counters of what has been committed.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// The store's writing connection, shared with the writer's thread.
+    pub fn store(&self) -> Arc<Mutex<Store>> {
+        Arc::clone(&self.store)
+    }
+
+    /// Processes whatever the journal holds beyond the store's position.
+    ///
+    /// # Errors
+    /// The first error of any stage.
+    pub fn catch_up(&mut self) -> Result<(), ProcessError> {
+        self.work(|_, _, _| Ok(())).map(|_: ()| ())
+    }
+
+    /// Lands files in the order given, processes them, and tells of each by its place in `files`.
+    /// Sources stay where they are.
+    ///
+    /// # Errors
+    /// The first error of any stage; what had landed by then is processed by the next call.
+    pub fn ingest(
+        &mut self,
+        files: &[PathBuf],
+        given: &Given,
+        tell: &mut (dyn FnMut(&Path, Note) + Send),
+    ) -> Result<(), ProcessError> {
+        self.work(|lander, jobs, given_up| {
+            for group in groups(files) {
+                if given_up() {
+                    break;
+                }
+                let sources = group.iter().map(|path| Source::File(path.clone())).collect();
+                for (path, note) in group.iter().zip(lander.land(sources, given, jobs)?) {
+                    tell(path, note);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Lands what `next` gives (files of the inbox, removed once landed) until it gives none.
+    ///
+    /// # Errors
+    /// The first error of any stage but landing, which waits out what passes.
+    pub fn serve(
+        &mut self,
+        next: &mut (dyn FnMut() -> Option<Vec<PathBuf>> + Send),
+    ) -> Result<(), ProcessError> {
+        self.work(|lander, jobs, given_up| {
+            while let Some(files) = next() {
+                if given_up() {
+                    break;
+                }
+                for group in groups(&files) {
+                    lander.land_inbox(group, jobs)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes decisions to the journal and carries them out.
+    ///
+    /// # Errors
+    /// As [`Service::ingest`]; nothing is decided where the journal cannot be written.
+    pub fn decide(&mut self, decisions: Vec<DecisionBody>) -> Result<(), ProcessError> {
+        let at = clock::now();
+        self.landing.append(decisions.into_iter().map(|body| (at, Body::Decision(body))).collect())?;
+        self.catch_up()
+    }
+
+    /// Tries dead letters again, under another feed or zone where one is given.
+    ///
+    /// # Errors
+    /// As [`Service::ingest`].
+    pub fn retry(&mut self, uploads: &[u32], given: &Given) -> Result<(), ProcessError> {
+        let at = clock::now();
+        let mut bodies = Vec::new();
+        for number in uploads {
+            let Some(upload) = self.landing.upload(*number) else { continue };
+            let feed = given.feed.clone().unwrap_or_else(|| upload.feed.to_string());
+            let time_zone = given.time_zone.clone().or_else(|| upload.time_zone.as_deref().map(str::to_owned));
+            let meter = self.rules.meter_from_name(&feed, &upload.name);
+            bodies.push((at, Body::Retry(RetryBody { upload: *number, feed, time_zone, meter })));
+        }
+        self.landing.append(bodies)?;
+        self.catch_up()
+    }
+
+    /// Brings the archive up to the database and removes what no reader needs any more.
+    ///
+    /// # Errors
+    /// The archive's and the database's own.
+    pub fn finish(&mut self) -> Result<(), ProcessError> {
+        self.archivist.finish()
+    }
+
+    /// Sends what waits in the outbox, once; what a target does not take stays there.
+    ///
+    /// # Errors
+    /// When the outbox cannot be read.
+    pub fn send_alerts(&self) -> Result<(), ProcessError> {
+        let sent = Targets::new(&self.config.file.alerts).send_waiting(&self.store)?;
+        if let Some(problem) = sent.failed {
+            tracing::error!("{problem}; alerts wait in the outbox for `greenstream run`");
+        }
+        Ok(())
+    }
+
+    /// What to tell where the database is judged by an older configuration than the one in force.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn configuration_notice(&self) -> Result<Option<String>, ProcessError> {
+        let held = Store::reader(&self.home.database())?.configuration()?;
+        let current = self.landing.configuration().map(|held| held.version.to_string());
+        Ok((held.is_some() && held != current).then(|| {
+            format!(
+                "the configuration has changed (version {} in the database, {} in force): what is stored was judged by the older one; `greenstream rebuild` judges everything again",
+                held.unwrap_or_default(),
+                current.unwrap_or_default()
+            )
+        }))
+    }
+
+    /// Closes all parts and gives the home back.
+    pub fn close(self) -> Home {
+        self.home
+    }
+
+    /// Runs the pipeline over everything beyond the store's position and over what `source` lands.
+    fn work(
+        &mut self,
+        source: impl FnOnce(&mut Lander<'_>, &Queue<Job>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
+    ) -> Result<(), ProcessError> {
+        let jobs: Queue<Job> = Queue::new(JOBS_WAITING);
+        let position = self.committed.entry();
+        let mut lander = Lander {
+            landing: &mut self.landing,
+            store: &self.store,
+            rules: &self.rules,
+            config: &self.config,
+            committed: &self.committed,
+            queued: position,
+        };
+        let pipeline = Pipeline {
+            preparer: &self.preparer,
+            judging: &mut self.judging,
+            writer: &mut self.writer,
+            archivist: &mut self.archivist,
+            progress: &self.progress,
+            workers: self.config.file.sizes.workers.max(1),
+            commit_rows: self.config.file.sizes.commit_rows.max(1),
+        };
+        std::thread::scope(|scope| {
+            let landed = scope.spawn(|| {
+                let outcome = lander.enqueue(&jobs).and_then(|()| {
+                    source(&mut lander, &jobs, &|| jobs.is_closed())
+                });
+                jobs.close();
+                outcome
+            });
+            let processed = pipeline.run(&jobs, &self.committed);
+            let landed = landed.join().unwrap_or_else(|_| {
+                Err(ProcessError::Internal("the landing thread panicked".to_owned()))
+            });
+            processed.and(landed)
+        })
+    }
+}
+
+/// Lands files and hands the journal's new entries on.
+pub(super) struct Lander<'a> {
+    landing: &'a mut Landing,
+    store: &'a Mutex<Store>,
+    rules: &'a Rules,
+    config: &'a Config,
+    committed: &'a Committed,
+    /// The last entry handed on.
+    queued: u64,
+}
+
+impl Lander<'_> {
+    /// Hands on every journal entry that has not been.
+    fn enqueue(&mut self, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+        for entry in self.landing.entries_after(self.queued) {
+            let entry = entry?;
+            self.queued = entry.entry;
+            if let Some(job) = Job::of(self.landing, entry) {
+                jobs.push(job, 1).map_err(|_| ProcessError::Stopped)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lands one group and says what became of each.
+    fn land(&mut self, sources: Vec<Source>, given: &Given, jobs: &Queue<Job>) -> Result<Vec<Note>, ProcessError> {
+        let at = clock::now();
+        let mut names = Vec::new();
+        let incoming: Vec<Incoming> = sources
+            .into_iter()
+            .map(|source| {
+                let name = source_name(&source);
+                let feed = given
+                    .feed
+                    .clone()
+                    .unwrap_or_else(|| self.rules.feed_for(&name, &self.config.file.default_feed).to_owned());
+                let meter = self.rules.meter_from_name(&feed, &name);
+                names.push((name.clone(), feed.clone(), meter.clone()));
+                Incoming { source, name, feed, time_zone: given.time_zone.clone(), meter, landed_at: at }
+            })
+            .collect();
+        let landed = self.landing.land(incoming)?;
+        self.enqueue(jobs)?;
+        let mut notes = Vec::with_capacity(landed.len());
+        for (landed, (name, feed, meter)) in landed.into_iter().zip(names) {
+            notes.push(match landed {
+                Landed::New { upload, .. } => Note::Landed(upload),
+                Landed::Delivered { upload } => {
+                    self.deliver(upload, name, at, jobs)?;
+                    Note::Known(upload)
+                }
+                Landed::Refused { upload, feed: held, time_zone } => {
+                    if self.is_dead(upload)? {
+                        let body = RetryBody { upload, feed, time_zone: given.time_zone.clone(), meter };
+                        self.landing.append(vec![(at, Body::Retry(body))])?;
+                        self.enqueue(jobs)?;
+                        Note::Retried(upload)
+                    } else {
+                        Note::Refused { upload, feed: held, time_zone }
+                    }
+                }
+                Landed::Unread(error) => {
+                    Note::Unread { problem: error.to_string(), hint: error.hint().to_string() }
+                }
+            });
+        }
+        Ok(notes)
+    }
+
+    fn deliver(&self, upload: u32, name: String, at: Ts, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+        let job = Job { entry: 0, hash: String::new(), at, task: Task::Deliver { upload, name } };
+        jobs.push(job, 1).map_err(|_| ProcessError::Stopped)
+    }
+
+    /// Whether an upload is a dead letter, once everything handed on so far is committed.
+    fn is_dead(&self, upload: u32) -> Result<bool, ProcessError> {
+        if !self.committed.wait_for(self.queued) {
+            return Err(ProcessError::Stopped);
+        }
+        let store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let reader = Store::reader(store.path())?;
+        Ok(reader.upload(upload)?.is_some_and(|row| row.status == UploadStatus::Dead))
+    }
+
+    /// Lands files of the inbox, waiting out what passes: a full disk refuses files, not the service.
+    fn land_inbox(&mut self, files: &[PathBuf], jobs: &Queue<Job>) -> Result<(), ProcessError> {
+        let given = Given::default();
+        let mut pause = Duration::from_secs(1);
+        loop {
+            let sources = files.iter().map(|path| Source::Inbox(path.clone())).collect();
+            match self.land(sources, &given, jobs) {
+                Ok(notes) => {
+                    for (path, note) in files.iter().zip(notes) {
+                        log_note(path, &note);
+                    }
+                    return Ok(());
+                }
+                Err(ProcessError::Landing(error)) if error.is_transient() => {
+                    tracing::error!(%error, hint = %error.hint(), ?pause, "files cannot land; trying again");
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(20));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn log_note(path: &Path, note: &Note) {
+    match note {
+        Note::Landed(upload) => tracing::info!(upload, file = %path.display(), "landed"),
+        Note::Known(upload) => tracing::info!(upload, file = %path.display(), "delivered again"),
+        Note::Retried(upload) => tracing::info!(upload, file = %path.display(), "dead letter tried again"),
+        Note::Refused { upload, feed, .. } => tracing::error!(upload, feed, file = %path.display(),
+            "these bytes landed under another feed or time zone; the file stays in the inbox"),
+        Note::Unread { problem, hint } => tracing::warn!(file = %path.display(), hint, "{problem}"),
+    }
+}
+
+/// Cuts files into groups that land together.
+fn groups(files: &[PathBuf]) -> Vec<&[PathBuf]> {
+    let mut groups = Vec::new();
+    let (mut start, mut bytes) = (0, 0_u64);
+    for (index, path) in files.iter().enumerate() {
+        let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        if index > start && (bytes + size > GROUP_BYTES || index - start == GROUP_FILES) {
+            groups.push(&files[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += size;
+    }
+    if start < files.len() {
+        groups.push(&files[start..]);
+    }
+    groups
+}
+
+/// Writes the configuration to the journal unless the last one there is the same.
+pub(super) fn journal_configuration(landing: &mut Landing, config: &Config) -> Result<(), ProcessError> {
+    let content = config.rulebook.to_json();
+    let last = landing.configuration().map(|held| (held.version, held.content == content));
+    let version = match last {
+        Some((_, true)) => return Ok(()),
+        Some((version, false)) => version + 1,
+        None => 1,
+    };
+    landing.append(vec![(clock::now(), Body::Configuration(ConfigurationBody { version, content }))])?;
+    Ok(())
+}
+
+/// A database that knows entries which the journal does not have, or has otherwise, is another home's.
+fn check_position(landing: &Landing, entry: u64, hash: &str) -> Result<(), ProcessError> {
+    if entry == 0 {
+        return Ok(());
+    }
+    let held = landing.entries_after(entry - 1).next().transpose()?;
+    if held.is_some_and(|held| held.entry == entry && held.hash.to_string() == hash) {
+        return Ok(());
+    }
+    Err(ProcessError::Internal(format!(
+        "the database stands at journal entry {entry}, which the journal does not have (or has otherwise)"
+    )))
+}
+
+/// The name under which a source lands.
+fn source_name(source: &Source) -> String {
+    match source {
+        Source::File(path) | Source::Inbox(path) => name_of(path),
+        Source::Bytes(_) => String::new(),
+    }
+}

@@ -1,0 +1,36 @@
+//! Where a home stands, as commands, API and metrics show it.
+
+use serde_json::{Value, json};
+
+use crate::landing::Zone;
+use crate::store::{Reader, StoreError};
+
+/// Positions, books and queues as JSON: what `status --json` and the service's API give.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn gather(reader: &Reader, zone: &Zone) -> Result<Value, StoreError> {
+    let position = reader.position()?;
+    let (head, _) = zone.head();
+    let totals = reader.totals()?;
+    Ok(json!({
+        "journal": { "entry": head },
+        "database": { "entry": position.entry },
+        "waiting": head.saturating_sub(position.entry),
+        "configuration": {
+            "journal": zone.configuration().map(|held| held.version.to_string()),
+            "database": reader.configuration()?,
+        },
+        "uploads": { "done": totals.done, "dead": totals.dead, "landed": zone.uploads().len() as u64 - totals.done - totals.dead },
+        "rows": {
+            "all": totals.rows,
+            "stored": totals.stored,
+            "quarantined": totals.quarantined,
+            "superseded": totals.superseded,
+            "balanced": totals.rows == totals.stored + totals.quarantined + totals.superseded,
+        },
+        "meters": totals.meters,
+        "errors_open": totals.errors_open,
+        "alerts_waiting": totals.alerts_waiting,
+    }))
+}
