@@ -325,7 +325,11 @@ fn read_file(path: &Path) -> Result<File, ConfigError> {
 
 fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
     let unreadable = |path: &Path, error: &std::io::Error| {
-        ConfigError::new(path.display().to_string(), error.to_string(), "make the profile readable UTF-8 text")
+        ConfigError::new(
+            path.display().to_string(),
+            error.to_string(),
+            "make the profile readable UTF-8 text",
+        )
     };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -366,4 +370,3 @@ fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
     }
     Err(ConfigError::new(key, format!("{kw} kW is no power"), "give a number of kW between -1e12 and 1e12"))
 }
-

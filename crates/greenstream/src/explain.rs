@@ -61,7 +61,8 @@ pub fn life(
     };
     let rules = rulebook.compile()?;
     let mut waiting: Vec<ErrorRow> = Vec::new();
-    let at = Filter { meter: Some(meter.to_owned()), from: Some(ts), to: Some(ts.plus(1)), ..Filter::default() };
+    let at =
+        Filter { meter: Some(meter.to_owned()), from: Some(ts), to: Some(ts.plus(1)), ..Filter::default() };
     reader.errors::<StoreError>(&at, &mut |row| {
         waiting.push(row);
         Ok(())
@@ -77,11 +78,19 @@ pub fn life(
         rows.push((now.upload, now.row_number, now.own_kw(), fate(now)));
     }
     for loser in number.map(|number| reader.losers(number, ts)).transpose()?.unwrap_or_default() {
-        rows.push((loser.upload, loser.row_number, loser.kw, "superseded: another row of this reading wins".to_owned()));
+        rows.push((
+            loser.upload,
+            loser.row_number,
+            loser.kw,
+            "superseded: another row of this reading wins".to_owned(),
+        ));
     }
     for row in &waiting {
         let decided = format!("in the error queue: {}, {}", row.reason.name(), row.status.name());
-        match rows.iter_mut().find(|(upload, number, _, _)| (*upload, *number) == (row.upload, row.row_number)) {
+        match rows
+            .iter_mut()
+            .find(|(upload, number, _, _)| (*upload, *number) == (row.upload, row.row_number))
+        {
             Some(known) if row.status != Status::Open => known.3 = format!("{}; {decided}", known.3),
             Some(_) => {}
             None => rows.push((row.upload, row.row_number, row.kw, decided)),
@@ -197,7 +206,8 @@ fn history(
             });
         }
     }
-    let (mut all, mut judge, mut merged, mut changed) = (Vec::new(), Judge::new(), Merged::default(), Vec::new());
+    let (mut all, mut judge, mut merged, mut changed) =
+        (Vec::new(), Judge::new(), Merged::default(), Vec::new());
     let mut history: Vec<(u32, String)> = Vec::new();
     for (upload, mut rows) in by_upload {
         merge(&mut all, &mut rows, &mut merged);
@@ -232,10 +242,9 @@ fn places(now: Option<&Reading>, ts: Ts) -> Vec<String> {
     let (year, month, day) = ts.date();
     let date = format!("{year:04}-{month:02}-{day:02}");
     match now.map(|now| now.standing.reason()) {
-        Some(None) => vec![
-            "greenstream.db, view readings".to_owned(),
-            format!("archive/readings/date={date}/"),
-        ],
+        Some(None) => {
+            vec!["greenstream.db, view readings".to_owned(), format!("archive/readings/date={date}/")]
+        }
         _ => vec!["greenstream.db, view error_queue".to_owned(), format!("archive/error_queue/date={date}/")],
     }
 }
@@ -248,11 +257,21 @@ fn numbers(now: &Reading, series: &[Reading], limits: &Limits, rows: usize) -> V
         .filter(|flag| now.flags.has(*flag))
         .map(Flag::name)
         .collect();
-    rules.push(("1 units", if converted.is_empty() { "kW as sent".to_owned() } else { converted.join(", ") }));
-    rules.push(("5 keep latest", format!("{rows} rows of this reading; upload {} row {} wins", now.upload, now.row_number)));
+    rules
+        .push(("1 units", if converted.is_empty() { "kW as sent".to_owned() } else { converted.join(", ") }));
+    rules.push((
+        "5 keep latest",
+        format!("{rows} rows of this reading; upload {} row {} wins", now.upload, now.row_number),
+    ));
     let range = limits.at(now.ts);
     if let Some(kw) = now.own_kw() {
-        let verdict = if kw < range.min { "below" } else if kw > range.max { "above" } else { "within" };
+        let verdict = if kw < range.min {
+            "below"
+        } else if kw > range.max {
+            "above"
+        } else {
+            "within"
+        };
         rules.push(("3 limits", format!("{kw} kW is {verdict} {} to {} kW", range.min, range.max)));
         rules.push(("3 z-score", zscore(now, kw, series)));
     } else {
@@ -310,10 +329,12 @@ fn near_zero(now: &Reading, series: &[Reading]) -> String {
     if !now.is_near_zero() {
         return "not below 0.01 kW".to_owned();
     }
-    let run = series.iter().rev().filter(|r| r.ts <= now.ts && r.is_measured()).take_while(|r| r.is_near_zero());
+    let run =
+        series.iter().rev().filter(|r| r.ts <= now.ts && r.is_measured()).take_while(|r| r.is_near_zero());
     let first = run.last().map_or(now.ts, |reading| reading.ts);
     let hours = now.ts.since(first) / HOUR;
-    let verdict = if now.flags.has(Flag::PotentiallyFaulty) { "potentially faulty" } else { "not yet faulty" };
+    let verdict =
+        if now.flags.has(Flag::PotentiallyFaulty) { "potentially faulty" } else { "not yet faulty" };
     format!("{verdict}: below 0.01 kW since {first} or before, {hours} h (faulty beyond 24 h)")
 }
 

@@ -67,8 +67,14 @@ impl Targets {
 
     fn send(&self, alert: &AlertRow) -> Result<(), String> {
         if alert.attempts == 0 {
-            tracing::warn!(kind = alert.kind, key = alert.key, meter = alert.meter_id, upload = alert.upload,
-                "{}", alert.message);
+            tracing::warn!(
+                kind = alert.kind,
+                key = alert.key,
+                meter = alert.meter_id,
+                upload = alert.upload,
+                "{}",
+                alert.message
+            );
         }
         let Some((url, agent)) = &self.webhook else { return Ok(()) };
         let answer = agent

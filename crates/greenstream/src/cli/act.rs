@@ -6,13 +6,13 @@ use clap::{Args, Subcommand};
 use greenstream_core::decode::parse_kw;
 
 use super::failure::exit;
-use crate::text::count;
 use super::{Cli, Failure, Filter, open, read};
 use crate::change::Status;
 use crate::dataset::Dataset;
 use crate::landing::{Action, DecisionBody};
 use crate::process::Given;
 use crate::store::{self, ErrorRow, Reader, StoreError, UploadStatus};
+use crate::text::count;
 
 /// Arguments of `errors`.
 #[derive(Args, Debug)]
@@ -159,7 +159,8 @@ fn chosen(reader: &Reader, decide: &Decide, action: Action) -> Result<Vec<ErrorR
         return Ok(rows);
     }
     for id in &decide.ids {
-        let parsed = id.split_once(':').and_then(|(upload, row)| Some((upload.parse().ok()?, row.parse().ok()?)));
+        let parsed =
+            id.split_once(':').and_then(|(upload, row)| Some((upload.parse().ok()?, row.parse().ok()?)));
         let (upload, row_number) = parsed.ok_or_else(|| {
             Failure::usage(format!("{id:?} is no row"), "write upload and row_number as 3:17")
         })?;
@@ -183,15 +184,23 @@ fn check(row: &ErrorRow, action: Action) -> Result<(), Failure> {
             refuse("is open: nothing has been decided about it".to_owned(), "leave it out")
         }
         Action::Undo => Ok(()),
-        _ if row.status != Status::Open => {
-            refuse(format!("is {} already", row.status.name()), "take that back first: `greenstream errors undo`")
-        }
+        _ if row.status != Status::Open => refuse(
+            format!("is {} already", row.status.name()),
+            "take that back first: `greenstream errors undo`",
+        ),
         Action::Release if row.reason.is_decode_failure() => refuse(
             format!("failed to decode ({}) and has no value to release", row.reason.name()),
             "edit it, if its meter and time are known, or discard it",
         ),
-        Action::Edit if row.ts.is_none() || row.meter_id.is_empty() || row.reason == greenstream_core::Reason::MeterIdInvalid => {
-            refuse("has no meter or no time that could be read".to_owned(), "discard it; the sender must correct it")
+        Action::Edit
+            if row.ts.is_none()
+                || row.meter_id.is_empty()
+                || row.reason == greenstream_core::Reason::MeterIdInvalid =>
+        {
+            refuse(
+                "has no meter or no time that could be read".to_owned(),
+                "discard it; the sender must correct it",
+            )
         }
         _ => Ok(()),
     }
@@ -266,7 +275,10 @@ pub fn dead_letters(cli: &Cli, args: &DeadLettersArgs) -> Result<ExitCode, Failu
                 None => println!("upload {upload} {}: {} rows", row.landed.name, count(row.rows)),
                 Some(dead) => {
                     still += 1;
-                    println!("upload {upload} {}: still dead: {}; {}", row.landed.name, dead.message, dead.hint);
+                    println!(
+                        "upload {upload} {}: still dead: {}; {}",
+                        row.landed.name, dead.message, dead.hint
+                    );
                 }
             }
         }

@@ -7,10 +7,10 @@ use std::time::Instant;
 use clap::Args;
 use greenstream_simulator::Plan;
 
-use crate::text::count;
 use super::{Cli, Failure, ingest, open, simulate};
 use crate::process::Given;
 use crate::store::Store;
+use crate::text::count;
 use crate::trigger::scan_paths;
 
 /// Arguments of `demo`.
@@ -34,14 +34,19 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     begin(&folder)?;
     let uploads = folder.join("uploads");
     let plan = Plan { meters: args.meters, days: args.days, ..Plan::default() };
-    println!("simulating {} meters for {} days, with every known defect", count(u64::from(args.meters)), args.days);
+    println!(
+        "simulating {} meters for {} days, with every known defect",
+        count(u64::from(args.meters)),
+        args.days
+    );
     let bar = open::bar(plan.readings(), "simulating");
     let written = plan.write(&uploads, &mut |done, _| bar.set_position(done));
     bar.finish_and_clear();
     let summary = written.map_err(|error| simulate::failure(&error))?;
     println!("  {} rows in {} files: {}", count(summary.rows), count(summary.files), open::shown(&uploads));
 
-    let demo = Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
+    let demo =
+        Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
     let mut service = open::service(&demo, "greenstream demo")?;
     let files = scan_paths(&[uploads]).map_err(|error| Failure::usage(&error, error.hint()))?;
     println!("running the pipeline: landing, decode, five rules, database, archive");
@@ -52,7 +57,11 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     let totals = reader.totals()?;
     println!(
         "  {} uploads, {} rows = {} stored + {} quarantined + {} superseded   (in {seconds:.1} s)",
-        count(totals.done), count(totals.rows), count(totals.stored), count(totals.quarantined), count(totals.superseded),
+        count(totals.done),
+        count(totals.rows),
+        count(totals.stored),
+        count(totals.quarantined),
+        count(totals.superseded),
     );
     for (reason, rows) in reader.open_by_reason()? {
         println!("  {:>10} open in the error queue: {}", count(rows), reason.name());

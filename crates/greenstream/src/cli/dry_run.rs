@@ -20,12 +20,18 @@ pub fn check_given(config: &Config, given: &Given) -> Result<(), Failure> {
     if let Some(name) = &given.feed
         && !config.rulebook.feeds.contains_key(name)
     {
-        return Err(Failure::usage(format!("no feed is named {name:?}"), "`greenstream feeds list` shows the names"));
+        return Err(Failure::usage(
+            format!("no feed is named {name:?}"),
+            "`greenstream feeds list` shows the names",
+        ));
     }
     if let Some(zone) = &given.time_zone
         && greenstream_core::Zone::parse(zone).is_err()
     {
-        return Err(Failure::usage(format!("unknown time zone {zone:?}"), "use an IANA name such as `Europe/London`"));
+        return Err(Failure::usage(
+            format!("unknown time zone {zone:?}"),
+            "use an IANA name such as `Europe/London`",
+        ));
     }
     Ok(())
 }
@@ -35,11 +41,13 @@ pub fn dry_run(cli: &Cli, files: &[PathBuf], given: &Given) -> Result<ExitCode, 
     let config = open::config(cli)?;
     check_given(&config, given)?;
     let rules = config.rulebook.compile()?;
-    let mut listing = Listing::new(&["file", "feed", "rows", "decoded", "quarantined", "meters", "first", "last", "note"]);
+    let mut listing =
+        Listing::new(&["file", "feed", "rows", "decoded", "quarantined", "meters", "first", "last", "note"]);
     let mut code = ExitCode::SUCCESS;
     for path in files {
         let name = name_of(path);
-        let feed = given.feed.clone().unwrap_or_else(|| rules.feed_for(&name, &config.file.default_feed).to_owned());
+        let feed =
+            given.feed.clone().unwrap_or_else(|| rules.feed_for(&name, &config.file.default_feed).to_owned());
         let mut row = vec![text::plain(&name).into(), feed.clone().into()];
         match decode(path, &name, &feed, given, &config, &rules)? {
             Ok(decoded) => {
@@ -56,7 +64,14 @@ pub fn dry_run(cli: &Cli, files: &[PathBuf], given: &Given) -> Result<ExitCode, 
             }
             Err(note) => {
                 code = ExitCode::from(exit::DEAD_LETTER);
-                row.extend([0.into(), 0.into(), 0.into(), 0.into(), None::<String>.into(), None::<String>.into()]);
+                row.extend([
+                    0.into(),
+                    0.into(),
+                    0.into(),
+                    0.into(),
+                    None::<String>.into(),
+                    None::<String>.into(),
+                ]);
                 row.push(format!("would be a dead letter: {note}").into());
             }
         }
@@ -75,7 +90,10 @@ fn decode(
     rules: &Rules,
 ) -> Result<Result<Decoded, String>, Failure> {
     let Some(feed) = rules.feeds.get(feed) else {
-        return Err(Failure::usage(format!("no feed is named {feed:?}"), "`greenstream feeds list` shows the names"));
+        return Err(Failure::usage(
+            format!("no feed is named {feed:?}"),
+            "`greenstream feeds list` shows the names",
+        ));
     };
     let decode_given = DecodeGiven { time_zone: given.time_zone.as_deref(), name, landed_at: clock::now() };
     let decoder = match feed.compile(&decode_given) {

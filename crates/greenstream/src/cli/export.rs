@@ -38,14 +38,22 @@ pub struct ExportArgs {
 pub fn export(cli: &Cli, args: &ExportArgs) -> Result<ExitCode, Failure> {
     let dataset = Dataset::from_name(&args.dataset).ok_or_else(|| {
         let names: Vec<_> = Dataset::ALL.iter().map(|dataset| dataset.name()).collect();
-        Failure::usage(format!("no dataset is called {:?}", args.dataset), format!("choose one of {}", names.join(", ")))
+        Failure::usage(
+            format!("no dataset is called {:?}", args.dataset),
+            format!("choose one of {}", names.join(", ")),
+        )
     })?;
     let format = match args.format {
         Format::Csv => dataset::Format::Csv,
         Format::Json => dataset::Format::Json,
         Format::Parquet => dataset::Format::Parquet,
     };
-    let filter = Filter { meter: args.meter.clone(), from: args.from.clone(), to: args.to.clone(), ..Filter::default() };
+    let filter = Filter {
+        meter: args.meter.clone(),
+        from: args.from.clone(),
+        to: args.to.clone(),
+        ..Filter::default()
+    };
     let filter = filter.compile(Some(dataset))?;
     let reader = open::reader(cli)?;
     let snapshot = reader.snapshot()?;
@@ -60,7 +68,13 @@ pub fn export(cli: &Cli, args: &ExportArgs) -> Result<ExitCode, Failure> {
     match written {
         Ok(_) => Ok(ExitCode::SUCCESS),
         // a reader such as `head` that has seen enough is no failure
-        Err(ExportError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::new(exit::IO, open::with_causes(&error), "check the disk and the path, then export again")),
+        Err(ExportError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Err(Failure::new(
+            exit::IO,
+            open::with_causes(&error),
+            "check the disk and the path, then export again",
+        )),
     }
 }

@@ -9,10 +9,10 @@ use clap::Args;
 
 use super::failure::exit;
 use super::table::Listing;
-use crate::text::{count, plain};
 use super::{Cli, Failure, open};
 use crate::process::{Given, Note, Progress, Service};
 use crate::store::{Reader, Store, UploadRow};
+use crate::text::{count, plain};
 use crate::trigger::scan_paths;
 
 /// Arguments of `ingest`.
@@ -86,19 +86,25 @@ fn follow(progress: &Progress, bar: &indicatif::ProgressBar, done: &std::sync::a
 fn report(cli: &Cli, service: &Service, loaded: &LoadedFiles, took: Duration) -> Result<ExitCode, Failure> {
     let reader = Store::reader(&service.home().database())?;
     let mut code = ExitCode::SUCCESS;
-    let mut listing = Listing::new(&["file", "upload", "status", "rows", "stored", "quarantined", "superseded", "note"]);
+    let mut listing =
+        Listing::new(&["file", "upload", "status", "rows", "stored", "quarantined", "superseded", "note"]);
     let mut totals = [0_u64; 4];
     for (path, note) in &loaded.notes {
         let (upload, words) = match note {
             Note::Landed(upload) => (Some(*upload), String::new()),
-            Note::Known(upload) => (Some(*upload), format!("the bytes of upload {upload}: delivery recorded, nothing changed")),
+            Note::Known(upload) => {
+                (Some(*upload), format!("the bytes of upload {upload}: delivery recorded, nothing changed"))
+            }
             Note::Retried(upload) => (Some(*upload), "a dead letter, tried again".to_owned()),
             Note::Refused { upload, feed, time_zone } => {
                 code = ExitCode::from(exit::USAGE);
                 let zone = time_zone.as_deref().unwrap_or("none");
-                (Some(*upload), format!(
-                    "refused: these bytes are upload {upload} under feed {feed}, time zone {zone}; a supplier's feed or zone is changed in its profile, then `greenstream rebuild`"
-                ))
+                (
+                    Some(*upload),
+                    format!(
+                        "refused: these bytes are upload {upload} under feed {feed}, time zone {zone}; a supplier's feed or zone is changed in its profile, then `greenstream rebuild`"
+                    ),
+                )
             }
             Note::Unread { problem, hint } => {
                 code = ExitCode::from(exit::IO);
@@ -113,8 +119,12 @@ fn report(cli: &Cli, service: &Service, loaded: &LoadedFiles, took: Duration) ->
             }
             _ => words,
         };
-        if matches!(note, Note::Landed(_) | Note::Retried(_)) && let Some(row) = &row {
-            for (total, part) in totals.iter_mut().zip([row.rows, row.stored, row.quarantined, row.superseded]) {
+        if matches!(note, Note::Landed(_) | Note::Retried(_))
+            && let Some(row) = &row
+        {
+            for (total, part) in
+                totals.iter_mut().zip([row.rows, row.stored, row.quarantined, row.superseded])
+            {
                 *total += part;
             }
         }
@@ -158,17 +168,34 @@ fn print_listing(cli: &Cli, listing: &Listing) -> Result<(), Failure> {
 fn summary(reader: &Reader, totals: &[u64; 4], files: usize, took: Duration) -> Result<(), Failure> {
     let [rows, stored, quarantined, superseded] = *totals;
     let seconds = took.as_secs_f64().max(1e-9);
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate for people"
+    )]
     let rate = (rows as f64 / seconds) as u64;
     println!(
         "{} files, {} rows = {} stored + {} quarantined + {} superseded, in {seconds:.2} s ({} rows/s)",
-        count(files as u64), count(rows), count(stored), count(quarantined), count(superseded), count(rate),
+        count(files as u64),
+        count(rows),
+        count(stored),
+        count(quarantined),
+        count(superseded),
+        count(rate),
     );
     let books = reader.totals()?;
     println!(
         "home: {} rows = {} stored + {} quarantined + {} superseded{}",
-        count(books.rows), count(books.stored), count(books.quarantined), count(books.superseded),
-        if books.rows == books.stored + books.quarantined + books.superseded { "" } else { "  THE BOOKS DO NOT BALANCE" },
+        count(books.rows),
+        count(books.stored),
+        count(books.quarantined),
+        count(books.superseded),
+        if books.rows == books.stored + books.quarantined + books.superseded {
+            ""
+        } else {
+            "  THE BOOKS DO NOT BALANCE"
+        },
     );
     Ok(())
 }

@@ -33,7 +33,13 @@ use crate::dataset::Dataset;
 #[command(name = "greenstream", version, max_term_width = 100, propagate_version = true)]
 struct Cli {
     /// The folder that holds everything: inbox, landing zone, database, archive.
-    #[arg(long, global = true, env = "GREENSTREAM_HOME", default_value = "./greenstream-data", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "GREENSTREAM_HOME",
+        default_value = "./greenstream-data",
+        value_name = "DIR"
+    )]
     home: PathBuf,
     /// The configuration file [default: greenstream.toml in the home folder].
     #[arg(long, global = true, value_name = "FILE")]

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::table::Listing;
-use crate::text::count;
 use super::{Cli, Failure, Filter, open};
 use crate::change::Status;
 use crate::dataset::{Cell, Dataset, rows};
 use crate::store::{self, StoreError, UploadStatus};
+use crate::text::count;
 use greenstream_core::Reason;
 
 impl Filter {
@@ -20,11 +20,17 @@ impl Filter {
         if let Some(name) = self.status.as_deref() {
             if dataset == Some(Dataset::Uploads) {
                 upload_status = Some(UploadStatus::from_name(name).ok_or_else(|| {
-                    Failure::usage(format!("no upload status is called {name:?}"), "choose landed, processing, done or dead")
+                    Failure::usage(
+                        format!("no upload status is called {name:?}"),
+                        "choose landed, processing, done or dead",
+                    )
                 })?);
             } else {
                 status = Some(Status::from_name(name).ok_or_else(|| {
-                    Failure::usage(format!("no status is called {name:?}"), "choose open, released, edited or discarded")
+                    Failure::usage(
+                        format!("no status is called {name:?}"),
+                        "choose open, released, edited or discarded",
+                    )
                 })?);
             }
         }
@@ -77,7 +83,8 @@ fn shown(cell: &Cell) -> Value {
 pub fn dead_letters(cli: &Cli, filter: &Filter) -> Result<ExitCode, Failure> {
     let reader = open::reader(cli)?;
     let mut listing = Listing::new(&["upload", "name", "bytes", "landed_at", "code", "problem", "way_out"]);
-    let filter = store::Filter { upload_status: Some(UploadStatus::Dead), ..filter.compile(Some(Dataset::Uploads))? };
+    let filter =
+        store::Filter { upload_status: Some(UploadStatus::Dead), ..filter.compile(Some(Dataset::Uploads))? };
     reader.uploads::<StoreError>(&filter, &mut |row| {
         let dead = row.dead.unwrap_or_default();
         listing.push(vec![
@@ -120,14 +127,23 @@ pub fn status(cli: &Cli) -> Result<ExitCode, Failure> {
     println!("home          {}", cli.home.display());
     println!("journal       entry {}", number("/journal/entry"));
     println!("database      entry {} ({} waiting)", number("/database/entry"), number("/waiting"));
-    println!("configuration version {} in force, {} in the database", text(&status, "/configuration/journal"), text(&status, "/configuration/database"));
+    println!(
+        "configuration version {} in force, {} in the database",
+        text(&status, "/configuration/journal"),
+        text(&status, "/configuration/database")
+    );
     println!(
         "uploads       {} done, {} dead, {} waiting",
-        number("/uploads/done"), number("/uploads/dead"), number("/uploads/landed"),
+        number("/uploads/done"),
+        number("/uploads/dead"),
+        number("/uploads/landed"),
     );
     println!(
         "rows          {} = {} stored + {} quarantined + {} superseded{}",
-        number("/rows/all"), number("/rows/stored"), number("/rows/quarantined"), number("/rows/superseded"),
+        number("/rows/all"),
+        number("/rows/stored"),
+        number("/rows/quarantined"),
+        number("/rows/superseded"),
         if status["rows"]["balanced"] == json!(true) { "" } else { "  THE BOOKS DO NOT BALANCE" },
     );
     println!("meters        {}", number("/meters"));

@@ -37,9 +37,10 @@ pub struct SimulateArgs {
 
 /// Carries out `simulate`.
 pub fn simulate(args: &SimulateArgs) -> Result<ExitCode, Failure> {
-    let start = args.start.parse::<Date>().map_err(|_| {
-        Failure::usage(format!("{:?} is no date", args.start), "write it as 2026-03-02")
-    })?;
+    let start = args
+        .start
+        .parse::<Date>()
+        .map_err(|_| Failure::usage(format!("{:?} is no date", args.start), "write it as 2026-03-02"))?;
     let layout = Layout::from_name(&args.layout).ok_or_else(|| {
         Failure::usage(format!("no layout is called {:?}", args.layout), "choose hourly, daily or tiny")
     })?;
@@ -73,7 +74,9 @@ pub fn failure(error: &greenstream_simulator::Error) -> Failure {
     use greenstream_simulator::Error;
     match error {
         Error::Plan { .. } => Failure::usage(error, "see `greenstream simulate --help`"),
-        Error::Occupied { .. } | Error::Nameless { .. } => Failure::usage(error, "name a new folder in --out"),
+        Error::Occupied { .. } | Error::Nameless { .. } => {
+            Failure::usage(error, "name a new folder in --out")
+        }
         Error::Io { source, .. } => Failure::io(error, source),
     }
 }

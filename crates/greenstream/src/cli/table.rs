@@ -56,7 +56,8 @@ impl Listing {
 
     /// The rows whose last column says something.
     pub fn only_noted(&self) -> Listing {
-        let noted = |row: &&Vec<Value>| row.last().is_some_and(|note| note.as_str().is_some_and(|n| !n.is_empty()));
+        let noted =
+            |row: &&Vec<Value>| row.last().is_some_and(|note| note.as_str().is_some_and(|n| !n.is_empty()));
         Listing { columns: self.columns.clone(), rows: self.rows.iter().filter(noted).cloned().collect() }
     }
 

@@ -42,10 +42,14 @@ fn verify_landing(
 ) -> Result<u64, Failure> {
     let uploads = Zone::look(&home.landing()).map_or(0, |zone| zone.uploads().len() as u64);
     let bar = open::bar(0, "verifying");
-    let found = landing::verify(&home.landing(), expected.map(|(entry, hash)| (*entry, hash.as_str())), &|progress| {
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.done as u64);
-    });
+    let found = landing::verify(
+        &home.landing(),
+        expected.map(|(entry, hash)| (*entry, hash.as_str())),
+        &|progress| {
+            bar.set_length(progress.total as u64);
+            bar.set_position(progress.done as u64);
+        },
+    );
     bar.finish_and_clear();
     findings.extend(found?.into_iter().map(|finding| finding.to_string()));
     Ok(uploads)

@@ -29,11 +29,13 @@ pub fn limits(text: &str, default: Range, zone: &Zone) -> Result<FxHashMap<Strin
     for record in reader.records() {
         let record = record.map_err(|error| broken(1, &error.to_string(), "correct the line"))?;
         let line = record.position().map_or(0, csv::Position::line);
-        let field = |name: &str| places.get(name).and_then(|at| record.get(*at)).filter(|field| !field.is_empty());
+        let field =
+            |name: &str| places.get(name).and_then(|at| record.get(*at)).filter(|field| !field.is_empty());
         let Some(meter) = field("meter_id") else {
             return Err(broken(line, "column meter_id is empty", "name the meter, or remove the line"));
         };
-        let row = Row { min: power(line, "power_kw_min", &field)?, max: power(line, "power_kw_max", &field)? };
+        let row =
+            Row { min: power(line, "power_kw_min", &field)?, max: power(line, "power_kw_max", &field)? };
         let own = match field("time_zone") {
             Some(name) => Some(Zone::parse(name).map_err(|_| {
                 broken(line, &format!("column time_zone: unknown zone {name:?}"), "use an IANA name")
@@ -43,7 +45,10 @@ pub fn limits(text: &str, default: Range, zone: &Zone) -> Result<FxHashMap<Strin
         let from = valid_from(line, own.as_ref().unwrap_or(zone), &field)?;
         changes.entry(meter.to_owned()).or_default().push((from, row));
     }
-    changes.into_iter().map(|(meter, rows)| compile(&meter, rows, default).map(|limits| (meter, limits))).collect()
+    changes
+        .into_iter()
+        .map(|(meter, rows)| compile(&meter, rows, default).map(|limits| (meter, limits)))
+        .collect()
 }
 
 /// What one line says of the limits.
@@ -57,7 +62,9 @@ fn places(reader: &mut csv::Reader<&[u8]>) -> Result<FxHashMap<&'static str, usi
     let header = reader.headers().map_err(|error| broken(1, &error.to_string(), "begin with a header"))?;
     let mut places = FxHashMap::default();
     for (at, name) in header.iter().enumerate() {
-        let known = COLUMNS.into_iter().find(|column| column.eq_ignore_ascii_case(name.trim_start_matches('\u{feff}')));
+        let known = COLUMNS
+            .into_iter()
+            .find(|column| column.eq_ignore_ascii_case(name.trim_start_matches('\u{feff}')));
         let hint = format!("the columns are {}", COLUMNS.join(", "));
         let Some(column) = known else { return Err(broken(1, &format!("unknown column {name:?}"), &hint)) };
         if places.insert(column, at).is_some() {
@@ -70,17 +77,29 @@ fn places(reader: &mut csv::Reader<&[u8]>) -> Result<FxHashMap<&'static str, usi
     Ok(places)
 }
 
-fn power<'r>(line: u64, column: &str, field: &impl Fn(&str) -> Option<&'r str>) -> Result<Option<Power>, ConfigError> {
+fn power<'r>(
+    line: u64,
+    column: &str,
+    field: &impl Fn(&str) -> Option<&'r str>,
+) -> Result<Option<Power>, ConfigError> {
     field(column)
         .map(|text| {
             parse_kw(text).ok_or_else(|| {
-                broken(line, &format!("column {column}: {text:?} is no power in kW"), "write a number such as 12.5")
+                broken(
+                    line,
+                    &format!("column {column}: {text:?} is no power in kW"),
+                    "write a number such as 12.5",
+                )
             })
         })
         .transpose()
 }
 
-fn valid_from<'r>(line: u64, zone: &Zone, field: &impl Fn(&str) -> Option<&'r str>) -> Result<Ts, ConfigError> {
+fn valid_from<'r>(
+    line: u64,
+    zone: &Zone,
+    field: &impl Fn(&str) -> Option<&'r str>,
+) -> Result<Ts, ConfigError> {
     let Some(text) = field("valid_from") else { return Ok(Ts::MIN) };
     let day = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == 10);
     let from = match day {
@@ -94,7 +113,11 @@ fn valid_from<'r>(line: u64, zone: &Zone, field: &impl Fn(&str) -> Option<&'r st
         None => parse_ts(text),
     };
     from.ok_or_else(|| {
-        broken(line, &format!("column valid_from: {text:?} is no date"), "write 2026-03-02 or 2026-03-02T00:00:00Z")
+        broken(
+            line,
+            &format!("column valid_from: {text:?} is no date"),
+            "write 2026-03-02 or 2026-03-02T00:00:00Z",
+        )
     })
 }
 

@@ -205,9 +205,9 @@ pub fn rows<E: From<StoreError>>(
     let number = |number: u32| Cell::Int(Some(i64::from(number)));
     match dataset {
         Dataset::Readings => reader.readings(filter, &mut |meter, r| sink(reading(meter, &r, None))),
-        Dataset::Measured => {
-            reader.measured(filter, &mut |meter, r| sink(reading(meter, &r, Some(r.standing == Standing::Outlier))))
-        }
+        Dataset::Measured => reader.measured(filter, &mut |meter, r| {
+            sink(reading(meter, &r, Some(r.standing == Standing::Outlier)))
+        }),
         Dataset::ErrorQueue => reader.errors(filter, &mut |row| {
             sink(vec![
                 number(row.upload),

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{
+    BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -77,7 +79,12 @@ fn csv<W: Write>(reader: &Reader, dataset: Dataset, filter: &Filter, out: W) -> 
     Ok(count)
 }
 
-fn json<W: Write>(reader: &Reader, dataset: Dataset, filter: &Filter, mut out: W) -> Result<u64, ExportError> {
+fn json<W: Write>(
+    reader: &Reader,
+    dataset: Dataset,
+    filter: &Filter,
+    mut out: W,
+) -> Result<u64, ExportError> {
     let mut count = 0;
     rows::<ExportError>(reader, dataset, filter, &mut |cells| {
         count += 1;

@@ -133,7 +133,8 @@ impl Archivist {
                 Ok(())
             }
             Err(error) if error.is_transient() => {
-                let pause = self.retry.map_or(Duration::from_secs(1), |(_, pause)| (pause * 2).min(PAUSE_MAX));
+                let pause =
+                    self.retry.map_or(Duration::from_secs(1), |(_, pause)| (pause * 2).min(PAUSE_MAX));
                 tracing::error!(%error, hint = error.hint(), ?pause, "the archive cannot be written; it will catch up");
                 self.retry = Some((Instant::now() + pause, pause));
                 if self.archive.buffered_bytes() > 2 * self.buffer_bytes {

@@ -58,10 +58,7 @@ impl Judging {
         if known == Known::ALL {
             return None;
         }
-        if window.is_unknown()
-            || known.from > span.1.plus(JOIN_MAX)
-            || known.to < span.0.plus(-JOIN_MAX)
-        {
+        if window.is_unknown() || known.from > span.1.plus(JOIN_MAX) || known.to < span.0.plus(-JOIN_MAX) {
             window.give_up(span.0);
         }
         let known = window.known;

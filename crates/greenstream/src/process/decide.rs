@@ -35,7 +35,9 @@ impl Judging {
             Action::Undo => Status::Open,
         };
         let edited = body.kw.as_deref().and_then(parse_kw);
-        if (decided == Status::Open) == (status == Status::Open) || (status == Status::Edited) != edited.is_some() {
+        if (decided == Status::Open) == (status == Status::Open)
+            || (status == Status::Edited) != edited.is_some()
+        {
             return Ok(());
         }
         let decision = Decision { status, edited, who: body.who.clone(), why: body.why.clone(), at, ..base };

@@ -104,7 +104,10 @@ impl Judging {
             meter: None,
             upload: Some(landed.upload),
             at: job.at,
-            message: format!("upload {} ({}): {}; {}", landed.upload, landed.name, letter.message, letter.hint),
+            message: format!(
+                "upload {} ({}): {}; {}",
+                landed.upload, landed.name, letter.message, letter.hint
+            ),
         });
         set.outcome = Some(Outcome { upload: landed.upload, dead: Some(letter), ..Outcome::default() });
     }

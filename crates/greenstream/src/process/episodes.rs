@@ -122,7 +122,9 @@ impl Judging {
         let (first, last) = (self.rules.zone.day(span.first_ts), self.rules.zone.day(span.last_ts));
         let mut days = self.past.days(meter, first, last, DAYS_BEFORE)?;
         let from = days.first().map_or(first, |(day, _)| *day);
-        for (_, day, state) in set.days.iter().filter(|(m, day, _)| *m == meter && (from..=last).contains(day)) {
+        for (_, day, state) in
+            set.days.iter().filter(|(m, day, _)| *m == meter && (from..=last).contains(day))
+        {
             match days.binary_search_by_key(day, |(day, _)| *day) {
                 Ok(index) => days[index].1 = *state,
                 Err(index) => days.insert(index, (*day, *state)),
@@ -157,7 +159,10 @@ fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], 
             (None, Some(old)) => raise(
                 "episode_changed",
                 new,
-                format!("late data moved the start of its near-zero episode from {} to {}", old.first_ts, new.first_ts),
+                format!(
+                    "late data moved the start of its near-zero episode from {} to {}",
+                    old.first_ts, new.first_ts
+                ),
             ),
             _ => {}
         }
@@ -166,12 +171,18 @@ fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], 
             (Severity::Suspected, Severity::Confirmed) => raise(
                 "episode_confirmed",
                 new,
-                format!("more than three running days at 0 kW since {}: the fault is confirmed", new.first_ts),
+                format!(
+                    "more than three running days at 0 kW since {}: the fault is confirmed",
+                    new.first_ts
+                ),
             ),
             (Severity::Confirmed, Severity::Suspected) => raise(
                 "episode_changed",
                 new,
-                format!("late data shows a day that is not at 0 kW: the fault since {} is only suspected", new.first_ts),
+                format!(
+                    "late data shows a day that is not at 0 kW: the fault since {} is only suspected",
+                    new.first_ts
+                ),
             ),
             _ => {}
         }
@@ -179,7 +190,10 @@ fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], 
             (false, true) => raise(
                 "episode_closed",
                 new,
-                format!("0.01 kW or more again: the near-zero episode lasted from {} to {}", new.first_ts, new.last_ts),
+                format!(
+                    "0.01 kW or more again: the near-zero episode lasted from {} to {}",
+                    new.first_ts, new.last_ts
+                ),
             ),
             (true, false) => raise(
                 "episode_changed",

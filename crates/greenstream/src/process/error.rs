@@ -54,13 +54,15 @@ impl ProcessError {
             ProcessError::Landing(error) => error.hint().to_string(),
             ProcessError::Store(error) => error.hint().to_string(),
             ProcessError::Archive(_) => {
-                "look at the archive folder and the free space; `greenstream rebuild` writes the archive anew".to_owned()
+                "look at the archive folder and the free space; `greenstream rebuild` writes the archive anew"
+                    .to_owned()
             }
             ProcessError::Config(error) => error.hint.clone(),
             ProcessError::Io { .. } => "look at the folder, its permissions and the free space".to_owned(),
             ProcessError::Stopped => "see the error before this one".to_owned(),
             ProcessError::Internal(_) => {
-                "run `greenstream verify`; `greenstream rebuild` builds everything again from landing/".to_owned()
+                "run `greenstream verify`; `greenstream rebuild` builds everything again from landing/"
+                    .to_owned()
             }
         }
     }

@@ -86,13 +86,18 @@ fn row<'a>(meter: &'a str, reading: &Reading) -> ReadingRow<'a> {
 ///
 /// # Errors
 /// When either cannot be read.
-pub fn compare_day(snapshot: &Snapshot<'_>, archive: &Archive, day: i64) -> Result<Option<String>, ProcessError> {
+pub fn compare_day(
+    snapshot: &Snapshot<'_>,
+    archive: &Archive,
+    day: i64,
+) -> Result<Option<String>, ProcessError> {
     let names = names(snapshot)?;
     let mut stored: FxHashMap<(u32, Ts), Reading> = FxHashMap::default();
     snapshot.day_rows(day, None, None, |meter, reading| {
         stored.insert((meter.0, reading.ts), reading);
     })?;
-    let numbers: FxHashMap<&str, u32> = (0..).zip(&names).map(|(number, name)| (name.as_str(), number)).collect();
+    let numbers: FxHashMap<&str, u32> =
+        (0..).zip(&names).map(|(number, name)| (name.as_str(), number)).collect();
     let (mut differing, mut first) = (0_u64, None);
     archive.read_readings(day, |archived| {
         let held = numbers.get(archived.meter).and_then(|number| stored.remove(&(*number, archived.ts)));

@@ -60,7 +60,12 @@ impl Past {
     }
 
     /// All readings of `meters` (sorted) with `from <= ts < to`, sorted by meter and instant.
-    pub fn load(&mut self, meters: &[Meter], from: Ts, to: Ts) -> Result<Vec<(Meter, Reading)>, ProcessError> {
+    pub fn load(
+        &mut self,
+        meters: &[Meter],
+        from: Ts,
+        to: Ts,
+    ) -> Result<Vec<(Meter, Reading)>, ProcessError> {
         self.forget_committed();
         let mut found = Vec::new();
         // pending sets are states, not steps: laying one over a store that has it already changes nothing
@@ -189,7 +194,13 @@ fn overlay(
 }
 
 /// The inserted readings of a set, which is sorted by (hour, meter, ts), in a range.
-fn inserted(set: &ChangeSet, meters: &[Meter], from: Ts, to: Ts, states: &mut Vec<(Meter, Ts, Option<Reading>)>) {
+fn inserted(
+    set: &ChangeSet,
+    meters: &[Meter],
+    from: Ts,
+    to: Ts,
+    states: &mut Vec<(Meter, Ts, Option<Reading>)>,
+) {
     let mut rest = &set.inserted[set.inserted.partition_point(|(_, r)| r.ts.hour() < from.hour())..];
     while let Some((_, first)) = rest.first() {
         let hour = first.ts.hour();

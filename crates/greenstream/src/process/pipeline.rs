@@ -14,12 +14,12 @@ use std::time::Duration;
 use super::archivist::Archivist;
 use super::committed::Committed;
 use super::error::ProcessError;
+use super::job::Job;
 use super::judging::Judging;
 use super::prepare::{Prepared, Preparer};
 use super::progress::Progress;
 use super::writer::Writer;
 use crate::change::ChangeSet;
-use super::job::Job;
 use crate::queue::{Popped, Queue};
 
 /// Rows on their way from judge to writer, and again from writer to archivist: enough that neither
@@ -95,7 +95,8 @@ impl Pipeline<'_> {
             let (write_queue, archive_queue, fate_ref) = (&to_writer, &to_archive, &fate);
             let commit_rows = self.commit_rows;
             scope.spawn(move || {
-                let outcome = write_loop(writer, write_queue, archive_queue, committed, commit_rows, progress);
+                let outcome =
+                    write_loop(writer, write_queue, archive_queue, committed, commit_rows, progress);
                 if let Err(error) = outcome {
                     fate_ref.fail(error);
                 }

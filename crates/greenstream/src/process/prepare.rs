@@ -102,7 +102,8 @@ impl Preparer {
                     .to_owned(),
             }));
         };
-        let given = Given { time_zone: landed.time_zone.as_deref(), name: &landed.name, landed_at: landed.landed_at };
+        let given =
+            Given { time_zone: landed.time_zone.as_deref(), name: &landed.name, landed_at: landed.landed_at };
         let decoder = feed.compile(&given).map_err(|error| {
             Obstacle::Dead(DeadLetter {
                 code: "feed_unfit".to_owned(),

@@ -126,7 +126,12 @@ fn clear(database: &Path, archive: &Path) -> Result<(), ProcessError> {
 }
 
 /// A crash in between leaves no database: the next start builds it again from the journal.
-fn swap(database: &Path, new_database: &Path, archive: &Path, new_archive: &Path) -> Result<(), ProcessError> {
+fn swap(
+    database: &Path,
+    new_database: &Path,
+    archive: &Path,
+    new_archive: &Path,
+) -> Result<(), ProcessError> {
     clear(database, archive)?;
     let failed = |path: &Path, source| ProcessError::Io { path: path.to_owned(), source };
     fs::rename(new_archive, archive).map_err(|source| failed(archive, source))?;

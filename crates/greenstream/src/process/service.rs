@@ -22,7 +22,9 @@ use crate::alert::Targets;
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::home::Home;
-use crate::landing::{Body, ConfigurationBody, DecisionBody, Incoming, Landed, Landing, RetryBody, Source, name_of};
+use crate::landing::{
+    Body, ConfigurationBody, DecisionBody, Incoming, Landed, Landing, RetryBody, Source, name_of,
+};
 use crate::queue::Queue;
 use crate::store::{Store, UploadStatus};
 
@@ -113,9 +115,11 @@ impl Service {
         let committed = Arc::new(Committed::at(position.entry));
         let past = Past::new(Store::reader(database)?, Arc::clone(&committed));
         let library = Library::new(landing.objects(), Arc::clone(&rules));
-        let judging = Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
+        let judging =
+            Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
         let archivist = Archivist::open(archive, database, Arc::clone(&store), &config.file)?;
-        let preparer = Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
+        let preparer =
+            Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
         Ok(Service {
             home,
             config,
@@ -225,7 +229,8 @@ impl Service {
         for number in uploads {
             let Some(upload) = self.landing.upload(*number) else { continue };
             let feed = given.feed.clone().unwrap_or_else(|| upload.feed.to_string());
-            let time_zone = given.time_zone.clone().or_else(|| upload.time_zone.as_deref().map(str::to_owned));
+            let time_zone =
+                given.time_zone.clone().or_else(|| upload.time_zone.as_deref().map(str::to_owned));
             let meter = self.rules.meter_from_name(&feed, &upload.name);
             bodies.push((at, Body::Retry(RetryBody { upload: *number, feed, time_zone, meter })));
         }
@@ -300,16 +305,15 @@ impl Service {
         };
         std::thread::scope(|scope| {
             let landed = scope.spawn(|| {
-                let outcome = lander.enqueue(&jobs).and_then(|()| {
-                    source(&mut lander, &jobs, &|| jobs.is_closed())
-                });
+                let outcome =
+                    lander.enqueue(&jobs).and_then(|()| source(&mut lander, &jobs, &|| jobs.is_closed()));
                 jobs.close();
                 outcome
             });
             let processed = pipeline.run(&jobs, &self.committed);
-            let landed = landed.join().unwrap_or_else(|_| {
-                Err(ProcessError::Internal("the landing thread panicked".to_owned()))
-            });
+            let landed = landed
+                .join()
+                .unwrap_or_else(|_| Err(ProcessError::Internal("the landing thread panicked".to_owned())));
             processed.and(landed)
         })
     }
@@ -340,7 +344,12 @@ impl Lander<'_> {
     }
 
     /// Lands one group and says what became of each.
-    fn land(&mut self, sources: Vec<Source>, given: &Given, jobs: &Queue<Job>) -> Result<Vec<Note>, ProcessError> {
+    fn land(
+        &mut self,
+        sources: Vec<Source>,
+        given: &Given,
+        jobs: &Queue<Job>,
+    ) -> Result<Vec<Note>, ProcessError> {
         let at = clock::now();
         let mut names = Vec::new();
         let incoming: Vec<Incoming> = sources

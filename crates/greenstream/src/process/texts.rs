@@ -78,7 +78,13 @@ impl Library {
         }
     }
 
-    fn of_stored(&self, past: &mut Past, upload: u32, rows: &[u32], texts: &mut Texts) -> Result<(), ProcessError> {
+    fn of_stored(
+        &self,
+        past: &mut Past,
+        upload: u32,
+        rows: &[u32],
+        texts: &mut Texts,
+    ) -> Result<(), ProcessError> {
         let Some((landed, index)) = past.upload(upload)? else { return Ok(()) };
         let Some(object) = Hash::parse(&landed.sha256) else { return Ok(()) };
         let per_line = self.rules.feeds.get(&landed.feed).map_or(1, |feed| feed.rows_per_line());

@@ -56,7 +56,11 @@ impl Books {
             left.quarantined -= entry.quarantined;
             left.superseded -= entry.superseded;
         }
-        match self.0.iter().find(|(upload, left)| **left != BookEntry { upload: **upload, ..BookEntry::default() }) {
+        match self
+            .0
+            .iter()
+            .find(|(upload, left)| **left != BookEntry { upload: **upload, ..BookEntry::default() })
+        {
             None => Ok(()),
             Some((upload, left)) => {
                 let moved = moved.get(upload).copied().unwrap_or_default();

@@ -95,8 +95,8 @@ impl<'c> Commit<'c> {
             books::check_balance(self.conn, *upload)?;
         }
         outbox::mark_dirty(self.conn, &self.dirty).doing("take a commit")?;
-        let entry = i64::try_from(self.entry)
-            .map_err(|_| self.broken("its number is above 2^63".to_owned()))?;
+        let entry =
+            i64::try_from(self.entry).map_err(|_| self.broken("its number is above 2^63".to_owned()))?;
         self.conn
             .prepare_cached("UPDATE t_state SET entry = ?1, entry_hash = ?2")
             .and_then(|mut update| update.execute(params![entry, self.entry_hash]))
@@ -110,7 +110,8 @@ impl<'c> Commit<'c> {
         for (meter, meter_id) in &set.meters {
             match insert.execute(params![meter.0, meter_id]) {
                 Err(error) if is_conflict(&error) => {
-                    let problem = format!("meter {meter_id:?} is new, and its id or its number {} is not", meter.0);
+                    let problem =
+                        format!("meter {meter_id:?} is new, and its id or its number {} is not", meter.0);
                     return Err(self.broken(problem));
                 }
                 result => result.doing("take a meter")?,
@@ -132,7 +133,8 @@ impl<'c> Commit<'c> {
     fn revive(&mut self, set: &ChangeSet) -> Result<(), StoreError> {
         for (upload, row_number) in &set.revived {
             if !self.queue.revive((*upload, *row_number)).doing("revive a row")? {
-                let problem = format!("row {row_number} of upload {upload} is revived and was not superseded");
+                let problem =
+                    format!("row {row_number} of upload {upload} is revived and was not superseded");
                 return Err(self.broken(problem));
             }
         }
@@ -175,7 +177,11 @@ impl<'c> Commit<'c> {
     fn replace(&mut self, replaced: &Replaced, lookup: &Lookup<'_>) -> Result<(), StoreError> {
         let Replaced { meter, before, after } = *replaced;
         if before.zip(after).is_some_and(|(before, after)| before.ts != after.ts) {
-            return Err(self.misplaced(meter, after.or(before).map_or(Ts::MIN, |r| r.ts), "changes its instant"));
+            return Err(self.misplaced(
+                meter,
+                after.or(before).map_or(Ts::MIN, |r| r.ts),
+                "changes its instant",
+            ));
         }
         let accepted = |reading: &Option<Reading>| reading.filter(|r| r.standing == Standing::Accepted);
         match (accepted(&before), accepted(&after)) {
@@ -211,8 +217,14 @@ impl<'c> Commit<'c> {
         if let Some(before) = before.filter(|_| !same) {
             self.touch(ArchiveTable::ErrorQueue, Some(before.ts));
             let settled_later = lookup.decided.contains(&row(&before));
-            if !settled_later && !self.queue.delete(row(&before)).doing("take a row out of the error queue")? {
-                return Err(self.misplaced(replaced.meter, before.ts, "leaves the error queue and was not in it"));
+            if !settled_later
+                && !self.queue.delete(row(&before)).doing("take a row out of the error queue")?
+            {
+                return Err(self.misplaced(
+                    replaced.meter,
+                    before.ts,
+                    "leaves the error queue and was not in it",
+                ));
             }
         }
         let Some(after) = after else { return Ok(()) };
@@ -243,8 +255,9 @@ impl<'c> Commit<'c> {
         match self.queue.insert(entry) {
             Err(error) if is_conflict(&error) => {
                 let (upload, row_number) = entry.row;
-                let problem =
-                    format!("row {row_number} of upload {upload} enters the error queue and is in it already");
+                let problem = format!(
+                    "row {row_number} of upload {upload} enters the error queue and is in it already"
+                );
                 Err(self.broken(problem))
             }
             result => result.doing("quarantine a row"),
@@ -331,7 +344,9 @@ impl<'c> Commit<'c> {
     fn raw<'s>(&self, lookup: &Lookup<'s>, row: RowId) -> Result<&'s str, StoreError> {
         let (upload, row_number) = row;
         lookup.raw.get(&row).copied().ok_or_else(|| {
-            self.broken(format!("row {row_number} of upload {upload} enters the error queue without its line"))
+            self.broken(format!(
+                "row {row_number} of upload {upload} enters the error queue without its line"
+            ))
         })
     }
 

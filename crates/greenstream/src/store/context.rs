@@ -294,7 +294,10 @@ impl Reader {
         let order = if way == Way::Back { "DESC" } else { "" };
         let outlier = self
             .conn()
-            .prepare_cached(&format!("{} AND reason = 11 ORDER BY ts {order} LIMIT 1", waiting("meter = ?3")))?
+            .prepare_cached(&format!(
+                "{} AND reason = 11 ORDER BY ts {order} LIMIT 1",
+                waiting("meter = ?3")
+            ))?
             .query_row(params![from.micros(), to.micros(), meter.0], rows::quarantined)
             .optional()?
             .map(|(_, reading)| reading);

@@ -64,11 +64,14 @@ impl Reader {
             .and("e.status_name = ?", filter.status.map(|status| status.name().to_owned()))
             .and("e.reason_name = ?", filter.reason.map(|reason| reason.name().to_owned()))
             .and("e.upload = ?", filter.upload);
-        let select = format!(
-            "SELECT {} FROM t_error e LEFT JOIN t_meter m ON m.id = e.meter",
-            rows::ERROR_COLUMNS
-        );
-        self.each(&wanted, &wanted.query(&select, "e.upload, e.row_number", filter.limit), rows::error_row, sink)
+        let select =
+            format!("SELECT {} FROM t_error e LEFT JOIN t_meter m ON m.id = e.meter", rows::ERROR_COLUMNS);
+        self.each(
+            &wanted,
+            &wanted.query(&select, "e.upload, e.row_number", filter.limit),
+            rows::error_row,
+            sink,
+        )
     }
 
     /// `superseded`, by (upload, row). Filters: meter, from, to, upload, limit; all but `upload`

@@ -61,7 +61,11 @@ impl Where {
 
     /// The whole query: `select`, the terms, `order` and the limit.
     pub(super) fn query(&self, select: &str, order: &str, limit: Option<u64>) -> String {
-        let terms = if self.terms.is_empty() { String::new() } else { format!(" WHERE {}", self.terms.join(" AND ")) };
+        let terms = if self.terms.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", self.terms.join(" AND "))
+        };
         let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         format!("{select}{terms} ORDER BY {order}{limit}")
     }

@@ -35,11 +35,11 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub use self::error::StoreError;
 pub use self::filter::Filter;
-pub use self::summary::{Counted, Totals};
 pub use self::reader::{Reader, Snapshot};
 pub use self::rows::{
     AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, UploadRow, UploadStatus,
 };
+pub use self::summary::{Counted, Totals};
 
 use self::error::Doing;
 use crate::change::{ChangeSet, Landed};

@@ -136,8 +136,7 @@ impl<'c> Queue<'c> {
     /// Writes down a row that lost; a conflict where it had lost already.
     pub(super) fn lose(&mut self, row: &SupersededRow) -> rusqlite::Result<()> {
         let kw = row.kw.map(Power::milliwatts);
-        let params =
-            params![row.upload, row.row_number, row.meter.0, row.ts.micros(), kw, row.flags.bits()];
+        let params = params![row.upload, row.row_number, row.meter.0, row.ts.micros(), kw, row.flags.bits()];
         self.lose.execute(params).map(drop)
     }
 
@@ -190,7 +189,8 @@ impl<'c> Queue<'c> {
             (Disposition::Stored, Status::Released | Status::Edited)
             | (Disposition::Quarantined, Status::Open | Status::Discarded) => true,
             (disposition, status) => {
-                let stands = if matches!(disposition, Disposition::Stored) { "stored" } else { "quarantined" };
+                let stands =
+                    if matches!(disposition, Disposition::Stored) { "stored" } else { "quarantined" };
                 let (upload, row_number) = row;
                 return Ok(Err(format!(
                     "row {row_number} of upload {upload} is {} and yet {stands}",

@@ -5,9 +5,7 @@ use greenstream_core::{Flags, HOUR, Power, Reading, Reason, Standing, Ts};
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 
-use crate::change::{
-    DayState, DeadLetter, Decision, Episode, EpisodeKind, Landed, Meter, Severity, Status,
-};
+use crate::change::{DayState, DeadLetter, Decision, Episode, EpisodeKind, Landed, Meter, Severity, Status};
 
 /// How far an upload has come. The discriminant reaches disk and may only grow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -311,8 +309,9 @@ pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
 
 /// What a meter's day holds, from (day, state).
 pub(super) fn day(row: &Row<'_>) -> rusqlite::Result<(i32, DayState)> {
-    let state =
-        |code: u8| [DayState::Unmeasured, DayState::Zero, DayState::Live].into_iter().find(|s| *s as u8 == code);
+    let state = |code: u8| {
+        [DayState::Unmeasured, DayState::Zero, DayState::Live].into_iter().find(|s| *s as u8 == code)
+    };
     Ok((row.get(0)?, code(row, 1, state)?))
 }
 

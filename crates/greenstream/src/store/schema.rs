@@ -177,9 +177,8 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<i32, StoreError> {
     let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let found = pragma("user_version").doing("be opened")?;
     let application = pragma("application_id").doing("be opened")?;
-    let tables: i64 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .doing("be opened")?;
+    let tables: i64 =
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).doing("be opened")?;
     if tables > 0 && application != APPLICATION_ID {
         return Err(StoreError::NotAStore {
             path: path.to_owned(),
@@ -197,15 +196,15 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreErr
     if check(conn, path)? == VERSION {
         return Ok(());
     }
-    let tx =
-        conn.transaction_with_behavior(TransactionBehavior::Immediate).doing("bring its tables up to date")?;
+    let tx = conn
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .doing("bring its tables up to date")?;
     // another process may have migrated it while this one waited for the lock
     let found = check(&tx, path)?;
     let done = usize::try_from(found).unwrap_or(0);
     for step in STEPS.iter().skip(done) {
-        let step = step
-            .replace("{reasons}", &views::reason_cases())
-            .replace("{statuses}", &views::status_cases());
+        let step =
+            step.replace("{reasons}", &views::reason_cases()).replace("{statuses}", &views::status_cases());
         tx.execute_batch(&step).doing("bring its tables up to date")?;
     }
     tx.execute_batch(&views::make_anew()).doing("bring its views up to date")?;

@@ -81,7 +81,8 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn count_rows(&self) -> Result<Counted, StoreError> {
-        let count = |sql: &str| Ok::<u64, StoreError>(self.one(sql, [], |row| rows::count(row, 0))?.unwrap_or(0));
+        let count =
+            |sql: &str| Ok::<u64, StoreError>(self.one(sql, [], |row| rows::count(row, 0))?.unwrap_or(0));
         Ok(Counted {
             stored: count("SELECT count(*) FROM t_reading")?,
             quarantined: count("SELECT count(*) FROM t_error WHERE status_name IN ('open', 'discarded')")?,
@@ -143,8 +144,9 @@ impl Reader {
             self.all("SELECT DISTINCT hour / 24 FROM t_hour ORDER BY 1", [], |row| row.get(0))?;
         // one seek a day: the first entry of the queue after the last day seen
         let mut from = i64::MIN;
-        while let Some(ts) =
-            self.one("SELECT min(ts) FROM t_error WHERE ts >= ?1", [from], |row| row.get::<_, Option<i64>>(0))?.flatten()
+        while let Some(ts) = self
+            .one("SELECT min(ts) FROM t_error WHERE ts >= ?1", [from], |row| row.get::<_, Option<i64>>(0))?
+            .flatten()
         {
             let day = Ts::from_micros(ts).day();
             days.push(day);

@@ -79,10 +79,7 @@ fn flags(column: &str) -> String {
 
 /// One boolean column for each flag, with a comma before each.
 fn flag_columns(column: &str) -> String {
-    Flag::ALL
-        .iter()
-        .map(|flag| format!(", {column} >> {} & 1 AS {}", *flag as u8, flag.name()))
-        .collect()
+    Flag::ALL.iter().map(|flag| format!(", {column} >> {} & 1 AS {}", *flag as u8, flag.name())).collect()
 }
 
 /// The columns of a row of `readings`; `under_review` fits in after the flags.

@@ -86,7 +86,9 @@ impl Settling {
 
     pub(super) fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Created(name) => self.with(name, |file| *file = File { writer: Writer::Created, ..File::default() }),
+            Heard::Created(name) => {
+                self.with(name, |file| *file = File { writer: Writer::Created, ..File::default() })
+            }
             Heard::Opened(name) => self.with(name, |file| {
                 if file.writer == Writer::Created {
                     file.writer = Writer::Busy;

@@ -50,7 +50,9 @@ impl ServeError {
     pub const fn hint(&self) -> &'static str {
         match self {
             ServeError::Address { .. } => "write it as 127.0.0.1:8321",
-            ServeError::NotLoopback { .. } => "listen on 127.0.0.1 and put a proxy that asks for a token before it",
+            ServeError::NotLoopback { .. } => {
+                "listen on 127.0.0.1 and put a proxy that asks for a token before it"
+            }
             ServeError::Listen { .. } => "choose another port with --listen, or port 0 for any free one",
         }
     }
@@ -141,7 +143,8 @@ impl Places {
 
     fn status(&self) -> Result<Value, Unavailable> {
         let zone = Zone::look(&self.landing).map_err(|error| Unavailable(format!("journal: {error}\n")))?;
-        crate::status::gather(&self.reader()?, &zone).map_err(|error| Unavailable(format!("database: {error}\n")))
+        crate::status::gather(&self.reader()?, &zone)
+            .map_err(|error| Unavailable(format!("database: {error}\n")))
     }
 }
 

@@ -16,16 +16,28 @@ pub fn metrics(status: &Value) -> String {
     let unbalanced = rows("all") - rows("stored") - rows("quarantined") - rows("superseded");
     for (name, help, value) in [
         ("journal_entry", "Last entry of the journal", number(status, "/journal/entry")),
-        ("database_entry", "Last journal entry whose changes are committed", number(status, "/database/entry")),
+        (
+            "database_entry",
+            "Last journal entry whose changes are committed",
+            number(status, "/database/entry"),
+        ),
         ("uploads_done", "Uploads whose rows all have their disposition", number(status, "/uploads/done")),
         ("uploads_dead", "Uploads of which nothing is loaded", number(status, "/uploads/dead")),
-        ("uploads_waiting", "Uploads that have landed and are not processed", number(status, "/uploads/landed")),
+        (
+            "uploads_waiting",
+            "Uploads that have landed and are not processed",
+            number(status, "/uploads/landed"),
+        ),
         ("rows_processed", "Rows of all uploads that are done", rows("all")),
         ("rows_stored", "Rows in readings", rows("stored")),
         ("rows_quarantined", "Rows in the error queue, open or discarded", rows("quarantined")),
         ("rows_superseded", "Rows that lost to another of the same reading", rows("superseded")),
         ("rows_unaccounted", "Rows without a disposition: must be 0", unbalanced),
-        ("errors_open", "Entries of the error queue that wait for a decision", number(status, "/errors_open")),
+        (
+            "errors_open",
+            "Entries of the error queue that wait for a decision",
+            number(status, "/errors_open"),
+        ),
         ("alerts_waiting", "Alerts in the outbox", number(status, "/alerts_waiting")),
         ("meters_known", "Meters with at least one row", number(status, "/meters")),
     ] {
@@ -80,10 +92,15 @@ pub fn index(status: &Value, reader: &Reader) -> Result<String, StoreError> {
         let _ = write!(
             page,
             "<tr><td class=n>{}<td>{}<td>{}<td>{}",
-            row.landed.upload, escape(&row.landed.name), escape(&dead.message), escape(&dead.hint)
+            row.landed.upload,
+            escape(&row.landed.name),
+            escape(&dead.message),
+            escape(&dead.hint)
         );
     }
-    page.push_str("</table><p class=foot><a href=/api/status>status</a> <a href=/metrics>metrics</a></p></main>");
+    page.push_str(
+        "</table><p class=foot><a href=/api/status>status</a> <a href=/metrics>metrics</a></p></main>",
+    );
     Ok(page)
 }
 
