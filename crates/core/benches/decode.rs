@@ -1,6 +1,8 @@
 //! How many rows a second one core decodes, and two together:
 //! `cargo bench -p greenstream-core --bench decode -- [PART OF A NAME]`.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run says so")]
+
 use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! What decode makes of each form of row, header and feed, with both sides of each threshold.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use greenstream_core::decode::{Decoded, Feed, FeedError, Given, Refusal};
 use greenstream_core::{Reason, Ts};
 
