@@ -205,6 +205,16 @@ fn more_rows_than_an_index_step_and_a_block_are_accounted_for() {
     }
     let cuts: Vec<_> = (0..content.len()).step_by(4_999).collect();
     check_every_way(&compile("", None), content.as_bytes(), 4, &cuts);
+
+    // lines of three rows, so that steps of the index begin within lines
+    let feed = "name='w'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalues=[{column='a',meter_suffix='-a'},\
+        {column='b',meter_suffix='-b'},{column='c',meter_suffix='-c'}]";
+    let mut content = "m,t,a,b,c\n".to_owned();
+    for i in 0..2_000 {
+        let line = if i % 50 == 7 { "torn".to_owned() } else { format!("M{},1772415000,1,2,{i}", i % 300) };
+        content.push_str(&format!("{line}\n"));
+    }
+    check_every_way(&compile(feed, None), content.as_bytes(), 7, &[1, 10, 11, 5_000]);
 }
 
 /// Which instants the rows of one meter mean, the plain way: (earlier and later instant of each wall
