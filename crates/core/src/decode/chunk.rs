@@ -5,7 +5,7 @@
 
 use super::clock::{Clock, Moment};
 use super::layout::{Layout, MeterAt, UnitAt};
-use super::lines::{self, Fields, LINE_BYTES_MAX, trim};
+use super::lines::{self, FieldEnds, Fields, LINE_BYTES_MAX, trim};
 use super::meters::Meters;
 use super::number;
 use super::rejects::{Failure, Rejects, When};
@@ -37,7 +37,7 @@ pub struct Chunk {
 
 #[derive(Default)]
 struct Scratch {
-    ends: Vec<u32>,
+    ends: FieldEnds,
     fields: Fields,
     meter: Vec<u8>,
 }
@@ -110,6 +110,18 @@ impl Chunk {
                 self.lines_one_by_one(layout, block);
             }
             rest = after;
+            self.make_room(rest.len());
+        }
+    }
+
+    /// Reserves what `bytes` more bytes will take if they are like those before.
+    fn make_room(&mut self, bytes: usize) {
+        let seen = usize::try_from(self.bytes).unwrap_or(usize::MAX).max(1);
+        let more = |count: usize| bytes / seen * count + bytes % seen * count / seen;
+        let rows = more(self.rows.len());
+        if self.rows.capacity() - self.rows.len() < rows {
+            self.rows.reserve(rows + rows / 64);
+            self.line_starts.reserve(more(self.line_starts.len()));
         }
     }
 
@@ -147,8 +159,7 @@ impl Chunk {
 
     fn plain_lines(&mut self, layout: &Layout, block: &[u8]) {
         let mut all = std::mem::take(&mut self.scratch.ends);
-        lines::field_ends(block, layout.plan.delimiter, &mut all);
-        let mut rest = all.as_slice();
+        let mut rest = all.find(block, layout.plan.delimiter);
         let mut start = 0;
         while let Some(first_end) = rest.first() {
             let is_empty = first_end & 1 != 0

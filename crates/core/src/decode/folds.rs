@@ -84,16 +84,14 @@ fn survey(all: &Chunk, zone: &Zone) -> (Vec<Occurrence>, Vec<Course>) {
             course.has_repeats = true;
         }
     }
-    for logged in all.rejects.iter().filter(|logged| matches!(logged.when, When::Twice | When::Wall)) {
+    for logged in all.rejects.iter().filter(|logged| logged.when == When::Twice) {
         let meter = ids.get(logged.meter).copied().unwrap_or_else(|| {
-            let next = courses.len();
-            let meter = *others.entry(logged.meter).or_insert(next);
-            if meter == next {
+            *others.entry(logged.meter).or_insert_with(|| {
                 courses.push(Course::default());
-            }
-            meter
+                courses.len() - 1
+            })
         });
-        if let (When::Twice, Some(course)) = (logged.when, courses.get_mut(meter)) {
+        if let Some(course) = courses.get_mut(meter) {
             course.has_repeats = true;
         }
     }

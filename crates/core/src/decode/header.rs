@@ -13,7 +13,10 @@ pub(crate) struct Header<'l> {
     line_number: u64,
     line: &'l [u8],
     delimiter: u8,
+    /// Empty for each column of a line of rows.
     names: Vec<String>,
+    /// What the line is, for messages.
+    what: &'static str,
 }
 
 impl<'l> Header<'l> {
@@ -34,7 +37,7 @@ impl<'l> Header<'l> {
                 "save it as UTF-8; it may be Latin-1 or Windows-1252 now",
             );
         }
-        let mut header = Header { line_number, line, delimiter, names: Vec::new() };
+        let mut header = Header { line_number, line, delimiter, names: Vec::new(), what: "header" };
         if line.contains(&b'\r') {
             let hint = "lines that end in CR alone are not read: save with LF or CRLF line ends";
             return Err(header.refuse(&format!("the header {} holds a CR", header.shown()), hint));
@@ -47,6 +50,18 @@ impl<'l> Header<'l> {
         let name = |index| String::from_utf8_lossy(fields.get(index)).into_owned();
         header.names = (0..fields.len()).map(name).collect();
         Ok(header)
+    }
+
+    /// Stands for the header where there is none: the first line of rows says how many columns
+    /// there are, also when it is spoiled.
+    pub(crate) fn of_rows(line: &'l [u8], line_number: u64, delimiter: u8) -> Header<'l> {
+        let mut fields = Fields::default();
+        let count = if fields.split(line, delimiter) {
+            fields.len()
+        } else {
+            1 + memchr::memchr_iter(delimiter, line).count()
+        };
+        Header { line_number, line, delimiter, names: vec![String::new(); count], what: "first line" }
     }
 
     /// How many columns there are.
@@ -65,7 +80,8 @@ impl<'l> Header<'l> {
             let names: Vec<_> = missing.iter().map(|(column, _)| described(column)).collect();
             let expected: Vec<_> = columns.iter().map(|column| described(column)).collect();
             let problem = format!(
-                "the header {} has no {}; expected {}",
+                "the {} {} has no {}; expected {}",
+                self.what,
                 self.shown(),
                 names.join(", no "),
                 expected.join(", ")
@@ -73,7 +89,7 @@ impl<'l> Header<'l> {
             return Err(self.refuse(&problem, &self.hint(columns)));
         }
         if let Some((column, _)) = columns.iter().zip(&found).find(|(_, at)| at.len() > 1) {
-            let problem = format!("the header {} has {} twice", self.shown(), described(column));
+            let problem = format!("the {} {} has {} twice", self.what, self.shown(), described(column));
             return Err(self.refuse(&problem, "leave one of them, or name the right one in a feed profile"));
         }
         Ok(found.into_iter().flatten().collect())

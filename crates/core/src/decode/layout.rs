@@ -137,7 +137,11 @@ impl Opening {
         if let Some(content) = first_line.strip_suffix(b"\n") {
             line = content.strip_suffix(b"\r").unwrap_or(content);
         }
-        let header = Header::read(line, self.blank_lines + 1, plan.delimiter)?;
+        let header = if plan.header {
+            Header::read(line, self.blank_lines + 1, plan.delimiter)?
+        } else {
+            Header::of_rows(line, self.blank_lines + 1, plan.delimiter)
+        };
         let mut columns: Vec<&Column> = vec![&plan.timestamp];
         columns.extend(plan.values.iter().map(|(column, _)| column));
         if let MeterPlan::Column(column) = &plan.meter {

@@ -50,54 +50,82 @@ pub(crate) fn is_plain(lines: &[u8]) -> bool {
         && (high < 0x80 || std::str::from_utf8(lines).is_ok())
 }
 
-/// Writes where fields end in plain lines: twice the position, plus one at a line's end. The end of
-/// `lines` ends a line.
-pub(crate) fn field_ends(lines: &[u8], delimiter: u8, ends: &mut Vec<u32>) {
-    ends.clear();
-    let mut base = 0_u32;
-    let (words, rest) = lines.as_chunks::<64>();
-    for word in words {
-        let (delimiters, feeds) = marks(word, delimiter);
-        push_marks(delimiters, feeds, base, ends);
-        base += 64;
-    }
-    for byte in rest {
-        if *byte == b'\n' || *byte == delimiter {
-            ends.push(base << 1 | u32::from(*byte == b'\n'));
+/// Where the fields of plain lines end: twice the position, plus one at a line's end.
+#[derive(Default)]
+pub(crate) struct FieldEnds {
+    /// Longer than needed, so that marks are written eight at a time.
+    ends: Vec<u32>,
+}
+
+impl FieldEnds {
+    /// Finds the field ends of `lines` (far below 2 GiB of them), whose end ends a line.
+    pub(crate) fn find(&mut self, lines: &[u8], delimiter: u8) -> &[u32] {
+        if self.ends.len() < lines.len() + 8 {
+            self.ends.resize(lines.len() + 8, 0);
         }
-        base += 1;
+        let mut count = 0;
+        let mut base = 0_u32;
+        let (words, rest) = lines.as_chunks::<64>();
+        for word in words {
+            count += self.write(word, marks(word, delimiter), base, count);
+            base += 64;
+        }
+        for byte in rest {
+            if *byte == b'\n' || *byte == delimiter {
+                count += self.put(count, base << 1 | u32::from(*byte == b'\n'));
+            }
+            base += 1;
+        }
+        if lines.last() != Some(&b'\n') {
+            count += self.put(count, base << 1 | 1);
+        }
+        self.ends.get(..count).unwrap_or(&[])
     }
-    if lines.last() != Some(&b'\n') {
-        ends.push(base << 1 | 1);
+
+    /// Writes the marked positions of a word from `count` on, and says how many they are.
+    #[inline]
+    fn write(&mut self, word: &[u8; 64], mut marks: u64, base: u32, count: usize) -> usize {
+        let total = marks.count_ones() as usize;
+        let mut written = count;
+        // most words hold fewer than eight: then the only branch is one that is never mispredicted
+        while let Some(eight) = self.ends.get_mut(written..).and_then(<[u32]>::first_chunk_mut::<8>) {
+            for end in eight {
+                let at = marks.trailing_zeros() & 63;
+                let is_feed = word.get(at as usize) == Some(&b'\n');
+                *end = (base + at) << 1 | u32::from(is_feed);
+                marks &= marks.wrapping_sub(1);
+            }
+            written += 8;
+            if marks == 0 {
+                break;
+            }
+        }
+        total
+    }
+
+    #[inline]
+    fn put(&mut self, count: usize, end: u32) -> usize {
+        self.ends.get_mut(count).map_or(0, |place| {
+            *place = end;
+            1
+        })
     }
 }
 
-/// Which of 64 bytes are delimiters, and which line feeds; the first byte in the lowest bit.
-fn marks(word: &[u8; 64], delimiter: u8) -> (u64, u64) {
-    let (mut delimiters, mut feeds) = (0, 0);
-    for (i, eight) in word.as_chunks::<8>().0.iter().enumerate() {
-        let eight = u64::from_le_bytes(*eight);
-        delimiters |= equal(eight, delimiter) << (i * 8);
-        feeds |= equal(eight, b'\n') << (i * 8);
+/// Which of 64 bytes are delimiters or line feeds; the first byte in the lowest bit.
+#[inline]
+fn marks(word: &[u8; 64], delimiter: u8) -> u64 {
+    let mut is_mark = [0_u8; 64];
+    for (mark, byte) in is_mark.iter_mut().zip(word) {
+        *mark = u8::from(*byte == delimiter) | u8::from(*byte == b'\n');
     }
-    (delimiters, feeds)
-}
-
-/// Which of eight bytes equal `byte`, one bit each.
-fn equal(eight: u64, byte: u8) -> u64 {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let x = eight ^ (u64::from(byte) * 0x0101_0101_0101_0101);
-    let zero = !(((x & LOW) + LOW) | x | LOW);
-    (zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
-
-fn push_marks(delimiters: u64, feeds: u64, base: u32, ends: &mut Vec<u32>) {
-    let mut all = delimiters | feeds;
-    while all != 0 {
-        let at = all.trailing_zeros();
-        ends.push((base + at) << 1 | u32::from(feeds >> at & 1 != 0));
-        all &= all - 1;
+    let mut marks = 0;
+    for (i, eight) in is_mark.as_chunks::<8>().0.iter().enumerate() {
+        // eight bytes of 0 or 1 to eight bits
+        let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        marks |= bits << (i * 8);
     }
+    marks
 }
 
 /// The line that begins `bytes`, without its line end, and what follows its line end.
@@ -269,8 +297,9 @@ mod tests {
         fn field_ends_are_where_a_simple_loop_finds_them(
             lines in prop::collection::vec(prop::sample::select(b"ab,\n\x8a\x2d\xac".to_vec()), 0..300),
         ) {
-            let mut ends = Vec::new();
-            field_ends(&lines, b',', &mut ends);
+            let mut ends = FieldEnds::default();
+            ends.find(b"of,other\nlines\n", b',');
+            let ends = ends.find(&lines, b',').to_vec();
             let mut simple: Vec<u32> = Vec::new();
             for (at, byte) in (0_u32..).zip(&lines) {
                 match byte {

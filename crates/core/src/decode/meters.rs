@@ -38,12 +38,21 @@ struct Entry {
     start: usize,
 }
 
+/// A place in the hash table.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    /// Number + 1 of the meter, 0 where free.
+    number: u32,
+    /// Its hash, so that strangers are passed by and the table grows without a look at the ids.
+    hash: u32,
+}
+
 /// Meter ids and their numbers from 0.
 pub(crate) struct Meters {
     entries: Vec<Entry>,
     text: String,
-    /// Number + 1 of the meter, 0 where free; a power of two, at most half full.
-    slots: Vec<u32>,
+    /// A power of two of slots, at most three quarters full.
+    slots: Vec<Slot>,
     last: u32,
     /// Chosen anew for each table, so that nobody can prepare ids that collide. Never reaches an output.
     seed: u64,
@@ -52,7 +61,13 @@ pub(crate) struct Meters {
 impl Meters {
     pub(crate) fn new() -> Meters {
         let seed = RandomState::new().build_hasher().finish();
-        Meters { entries: Vec::new(), text: String::new(), slots: vec![0; 16], last: NONE, seed }
+        Meters {
+            entries: Vec::new(),
+            text: String::new(),
+            slots: vec![Slot::default(); 64],
+            last: NONE,
+            seed,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -97,18 +112,16 @@ impl Meters {
     }
 
     fn search(&mut self, key: Key, id: &[u8]) -> Option<u32> {
+        let hash = self.hash(key, id);
         let mask = self.slots.len() - 1;
-        let mut at = self.slot(key, id) & mask;
-        loop {
-            let number = match self.slots.get(at) {
-                Some(0) | None => break,
-                Some(number) => *number - 1,
-            };
-            if let Some(entry) = self.entries.get(number as usize)
+        let mut at = hash as usize & mask;
+        while let Some(slot) = self.slots.get(at).filter(|slot| slot.number != 0) {
+            if slot.hash == hash
+                && let Some(entry) = self.entries.get(slot.number as usize - 1)
                 && entry.key == key
                 && self.has_text(entry, id)
             {
-                return Some(number);
+                return Some(slot.number - 1);
             }
             at = (at + 1) & mask;
         }
@@ -117,36 +130,31 @@ impl Meters {
         self.entries.push(Entry { key, next: NONE, start: self.text.len() });
         self.text.push_str(text);
         if let Some(slot) = self.slots.get_mut(at) {
-            *slot = number + 1;
+            *slot = Slot { number: number + 1, hash };
         }
-        if self.entries.len() * 2 > self.slots.len() {
+        if self.entries.len() * 4 > self.slots.len() * 3 {
             self.grow();
         }
         Some(number)
     }
 
     fn grow(&mut self) {
-        let mask = self.slots.len() * 4 - 1;
-        let mut slots = vec![0; mask + 1];
-        let mut number = 0;
-        let mut ends = self.entries.iter().skip(1).map(|entry| entry.start).chain([self.text.len()]);
-        for entry in &self.entries {
-            let id = ends.next().and_then(|end| self.text.as_bytes().get(entry.start..end)).unwrap_or(&[]);
-            let mut at = self.slot(entry.key, id) & mask;
-            while slots.get(at).is_some_and(|slot| *slot != 0) {
+        let mask = self.slots.len() * 2 - 1;
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); mask + 1]);
+        for slot in old.into_iter().filter(|slot| slot.number != 0) {
+            let mut at = slot.hash as usize & mask;
+            while self.slots.get(at).is_some_and(|taken| taken.number != 0) {
                 at = (at + 1) & mask;
             }
-            number += 1;
-            if let Some(slot) = slots.get_mut(at) {
-                *slot = number;
+            if let Some(free) = self.slots.get_mut(at) {
+                *free = slot;
             }
         }
-        self.slots = slots;
     }
 
-    /// A well-mixed number for an id, to be masked.
+    /// A well-mixed number for an id.
     #[expect(clippy::cast_possible_truncation, reason = "a hash: any bits will do")]
-    fn slot(&self, key: Key, id: &[u8]) -> usize {
+    fn hash(&self, key: Key, id: &[u8]) -> u32 {
         let fold = |a: u64, b: u64| {
             let product = u128::from(a) * u128::from(b);
             (product as u64) ^ (product >> 64) as u64
@@ -158,7 +166,7 @@ impl Meters {
                 hash = fold(hash ^ Key::of(word).low, self.seed | 1);
             }
         }
-        fold(hash ^ other, 0xd1b5_4a32_d192_ed03) as usize
+        fold(hash ^ other, 0xd1b5_4a32_d192_ed03) as u32
     }
 }
 

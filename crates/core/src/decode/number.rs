@@ -289,6 +289,8 @@ mod tests {
         }
         check("1e15", &Scale::power(W), Some(limit));
         check("1000000000000000.0001", &Scale::power(W), None);
+        check("2000000000000.000000", &Scale::energy(KW, 7_200), Some(limit));
+        check("2000000000000.000001", &Scale::energy(KW, 7_200), None);
         check("500000000000", &Scale::energy(KW, 1_800), Some(limit));
         check("500000000000.00000000000000000000000001", &Scale::energy(KW, 1_800), None);
     }

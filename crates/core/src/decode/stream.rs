@@ -58,7 +58,9 @@ impl Stream<'_> {
         }
         self.lines(rest);
         match &self.body {
-            Some((_, chunk)) if chunk.too_large => {
+            Some((_, chunk))
+                if chunk.too_large || chunk.bytes + self.overlong.unwrap_or(0) > CONTENT_BYTES_MAX =>
+            {
                 let refusal = Refusal::TooLarge { limit: CONTENT_BYTES_MAX };
                 self.refusal = Some(refusal.clone());
                 Err(refusal)

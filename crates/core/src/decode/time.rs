@@ -201,8 +201,12 @@ mod tests {
         ] {
             check(text, Some((utc, shifted)));
         }
-        let last = "9999-12-31T23:59:59.999999Z";
-        assert_eq!(parse(last), Some(Stamp::Instant { micros: LAST, shifted: false }));
+        // beyond the last instant of jiff
+        for (text, shifted) in
+            [("9999-12-31T23:59:59.999999Z", false), ("9999-12-31T22:59:59.999999-01:00", true)]
+        {
+            assert_eq!(parse(text), Some(Stamp::Instant { micros: LAST, shifted }), "{text}");
+        }
     }
 
     #[test]

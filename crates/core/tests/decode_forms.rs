@@ -1,0 +1,432 @@
+//! What decode makes of each form of row, header and feed, with both sides of each threshold.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use greenstream_core::decode::{Decoded, Feed, FeedError, Given, Refusal};
+use greenstream_core::{Reason, Ts};
+
+const HEADER: &str = "meter_id,timestamp,energy_value,energy_unit\n";
+/// 2026-03-02T12:00:00Z.
+const LANDED: Ts = Ts::from_micros(1_772_452_800_000_000);
+
+fn decode(feed: &Feed, zone: Option<&str>, name: &str, content: &[u8]) -> Result<Decoded, Refusal> {
+    let decoder = feed.compile(&Given { time_zone: zone, name, landed_at: LANDED }).unwrap();
+    let mut stream = decoder.stream();
+    stream.push(content)?;
+    stream.finish()
+}
+
+fn default(content: &str) -> Result<Decoded, Refusal> {
+    decode(&Feed::default_feed(), None, "upload.csv", content.as_bytes())
+}
+
+fn built_in(name: &str) -> Feed {
+    let (_, text) = Feed::built_in().into_iter().find(|(known, _)| *known == name).unwrap();
+    toml::from_str(text).unwrap()
+}
+
+/// `number meter ts kw flags` or `number meter ts reason` of each row, in file order.
+fn shown(decoded: &Decoded) -> Vec<String> {
+    let rows = decoded.rows.iter().map(|row| {
+        let kw = row.kw.map_or("none".to_owned(), |kw| kw.to_string());
+        let meter = &decoded.meters[row.meter as usize];
+        (row.row_number, format!("{} {meter} {} {kw} {}", row.row_number, row.ts, row.flags))
+    });
+    let rejects = decoded.rejects.iter().map(|reject| {
+        let ts = reject.ts.map_or("?".to_owned(), |ts| ts.to_string());
+        let text = format!("{} {} {ts} {}", reject.row_number, reject.meter, reject.reason.name());
+        (reject.row_number, text)
+    });
+    let mut all: Vec<_> = rows.chain(rejects).collect();
+    all.sort();
+    all.into_iter().map(|(_, text)| text.trim_end().to_owned()).collect()
+}
+
+#[track_caller]
+fn check(content: &str, expected: &[&str]) {
+    assert_eq!(shown(&default(content).unwrap()), expected);
+}
+
+#[track_caller]
+fn check_row(zone: Option<&str>, row: &str, expected: &str) {
+    let content = format!("{HEADER}{row}\n");
+    let decoded = decode(&Feed::default_feed(), zone, "upload.csv", content.as_bytes()).unwrap();
+    assert_eq!(shown(&decoded), [format!("1 {expected}").trim_end()], "{row}");
+}
+
+#[test]
+fn the_first_failure_names_the_reason_and_the_rest_is_shown_as_far_as_it_can_be_read() {
+    for (row, expected) in [
+        ("M,2026-03-02T00:00:00Z,1,kW", "M 2026-03-02T00:00:00Z 1"),
+        ("\u{200b},nonsense,x,BTU,", " ? row_malformed"),
+        ("\u{200b},nonsense,x,BTU", "\u{200b} ? meter_id_invalid"),
+        ("M,nonsense,x,BTU", "M ? timestamp_invalid"),
+        ("M,2026-03-02T00:00:00,x,BTU", "M ? timestamp_no_zone"),
+        ("M,2026-03-03T00:00:00Z,x,BTU", "M 2026-03-03T00:00:00Z timestamp_in_future"),
+        ("M,2026-03-02T00:00:00Z,x,BTU", "M 2026-03-02T00:00:00Z value_invalid"),
+        ("M,2026-03-02T00:00:00Z,1e99,BTU", "M 2026-03-02T00:00:00Z unit_unknown"),
+        ("M,2026-03-02T00:00:00Z,1e99,kW", "M 2026-03-02T00:00:00Z value_invalid"),
+        ("M,2026-03-02T00:00:00Z,1,", "M 2026-03-02T00:00:00Z unit_unknown"),
+        ("M,2026-03-02T00:00:00Z,,BTU", "M 2026-03-02T00:00:00Z none missing_value"),
+        ("M,2026-03-02T00:00:00Z,NULL,W", "M 2026-03-02T00:00:00Z none missing_value"),
+        (",2026-03-03T00:00:00Z,1,kW", " 2026-03-03T00:00:00Z meter_id_invalid"),
+        ("M,2026-03-02T00:00:00Z,1,kWh", "M 2026-03-02T00:00:00Z unit_unknown"),
+        ("M,2026-03-02T00:00:00Z,1,MW", "M 2026-03-02T00:00:00Z unit_unknown"),
+    ] {
+        check_row(None, row, expected);
+    }
+    for (row, expected) in [
+        ("M,2026-03-29T01:30:00,x,BTU", "M ? timestamp_nonexistent"),
+        ("M,2025-10-26T01:30:00,x,BTU", "M 2025-10-26T00:30:00Z value_invalid"),
+        ("\u{200b},2025-10-26T01:30:00,x,BTU", "\u{200b} ? meter_id_invalid"),
+        ("\u{200b},2025-10-26T00:30:00,x,BTU", "\u{200b} 2025-10-25T23:30:00Z meter_id_invalid"),
+        ("M,0001-01-01T00:00:00,1,kW", "M 0001-01-01T00:01:15Z 1 utc_normalized"),
+        ("M,2026-03-02T00:00:00Z,1,kW", "M 2026-03-02T00:00:00Z 1"),
+        ("M,2026-01-02T00:00:00,2,kW", "M 2026-01-02T00:00:00Z 2 utc_normalized"),
+    ] {
+        check_row(Some("Europe/London"), row, expected);
+    }
+    check_row(Some("Europe/Berlin"), "M,0001-01-01T00:00:00,1,kW", "M ? timestamp_invalid");
+    check_row(Some("UTC"), "M,2026-01-02T00:00:00,2,kW", "M 2026-01-02T00:00:00Z 2");
+}
+
+#[test]
+fn a_long_or_unreadable_meter_is_shown_cut() {
+    let long = "é".repeat(300);
+    let decoded = default(&format!("{HEADER}{long},2026-03-02T00:00:00Z,1,kW\n")).unwrap();
+    assert_eq!(decoded.rejects[0].meter, "é".repeat(128));
+}
+
+#[test]
+fn the_future_begins_more_than_a_quarter_of_an_hour_after_landing() {
+    check_row(None, "M,2026-03-02T12:15:00Z,1,kW", "M 2026-03-02T12:15:00Z 1");
+    check_row(
+        None,
+        "M,2026-03-02T12:15:00.000001Z,1,kW",
+        "M 2026-03-02T12:15:00.000001Z timestamp_in_future",
+    );
+}
+
+#[test]
+fn a_repeated_wall_time_may_mean_an_instant_in_the_future() {
+    // landed between the two hours that 01:30 may mean
+    let landed_at =
+        Ts::from_micros("2025-10-26T01:00:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond());
+    let given = Given { time_zone: Some("Europe/London"), name: "", landed_at };
+    let decoder = Feed::default_feed().compile(&given).unwrap();
+    let content = format!(
+        "{HEADER}L,2025-10-26T01:30:00,x,kW\nL,2025-10-26T01:30:00,1,kW\nM,2025-10-26T01:30:00,1,kW\n\
+         L,2025-10-26T01:30:00,x,kW\n"
+    );
+    let layout = decoder.layout(content.as_bytes()).unwrap();
+    let chunks = layout.chunks(content.as_bytes(), 4);
+    let decoded = layout.join(chunks.into_iter().map(|chunk| layout.decode_chunk(chunk)).collect()).unwrap();
+    assert_eq!(
+        shown(&decoded),
+        [
+            "1 L 2025-10-26T00:30:00Z value_invalid",
+            "2 L 2025-10-26T01:30:00Z timestamp_in_future",
+            "3 M 2025-10-26T00:30:00Z 1 utc_normalized|dst_resolved",
+            "4 L 2025-10-26T01:30:00Z timestamp_in_future",
+        ]
+    );
+    assert_eq!(decoded.meters, ["M"]);
+}
+
+#[test]
+fn rows_with_an_offset_of_their_own_do_not_count_as_occurrences() {
+    let feed = Feed::default_feed();
+    let content = format!(
+        "{HEADER}M,2025-10-26T01:30:00+01:00,1,kW\nM,1761442200,2,kW\nM,2025-10-26T01:30:00,3,kW\n\
+         M,2025-10-26T01:30:00,4,kW\nM,2025-10-26T01:30:00,5,kW\n"
+    );
+    let decoded = decode(&feed, Some("Europe/London"), "", content.as_bytes()).unwrap();
+    assert_eq!(
+        shown(&decoded),
+        [
+            "1 M 2025-10-26T00:30:00Z 1 utc_normalized",
+            "2 M 2025-10-26T01:30:00Z 2",
+            "3 M 2025-10-26T00:30:00Z 3 utc_normalized|dst_resolved",
+            "4 M 2025-10-26T01:30:00Z 4 utc_normalized|dst_resolved",
+            "5 M 2025-10-26T01:30:00Z 5 utc_normalized|dst_resolved",
+        ]
+    );
+}
+
+#[test]
+fn columns_stand_in_any_order_and_case_and_others_are_ignored() {
+    let row = "M 2026-03-02T00:00:00Z 1";
+    for (header, line) in [
+        ("meter_id,timestamp,energy_value,energy_unit", "M,2026-03-02T00:00:00Z,1,kW"),
+        ("\u{feff}METER_ID,Timestamp,energy_value,ENERGY_UNIT", "M,2026-03-02T00:00:00Z,1,kW"),
+        ("energy_unit,x,energy_value,,timestamp, meter_id ,", "kW,a,1,b,2026-03-02T00:00:00Z,M,"),
+        (
+            "\n\r\n\"meter_id\",timestamp,energy_value,energy_unit,a,a\r",
+            "M,2026-03-02T00:00:00Z,1,kW,\"x,y\",\r",
+        ),
+    ] {
+        check(&format!("{header}\n{line}\n"), &[&format!("1 {row}")]);
+        check(&format!("{header}\n{}", line.trim_end_matches('\r')), &[&format!("1 {row}")]);
+    }
+}
+
+#[test]
+fn empty_lines_are_no_rows_and_lines_of_blanks_are() {
+    let row = "M,2026-03-02T00:00:00Z,1,kW";
+    check(
+        &format!("{HEADER}\n{row}\n\r\n \n{row}\n\r"),
+        &[
+            "1 M 2026-03-02T00:00:00Z 1",
+            "2  ? row_malformed",
+            "3 M 2026-03-02T00:00:00Z 1",
+            "4  ? row_malformed",
+        ],
+    );
+    for content in
+        [HEADER, HEADER.trim_end(), "\u{feff}meter_id,timestamp,energy_value,energy_unit\r\n\n\r\n"]
+    {
+        let decoded = default(content).unwrap();
+        assert_eq!(decoded.row_count(), 0);
+        let coverage = decoded.coverage;
+        assert_eq!(coverage.header + coverage.skipped, content.len() as u64);
+    }
+}
+
+#[test]
+fn coverage_tells_header_rows_and_empty_lines_apart() {
+    let decoded = default("\u{feff}\r\nmeter_id,timestamp,energy_value,energy_unit\r\na,b\n\nc").unwrap();
+    let coverage = decoded.coverage;
+    assert_eq!((coverage.header, coverage.rows, coverage.skipped), (3 + 45, 5, 3));
+    assert_eq!(decoded.index.offsets, [3 + 2 + 45]);
+}
+
+#[track_caller]
+fn check_refused(content: &[u8], code: &str, problem: &str, hint: &str) {
+    let refusal = decode(&Feed::default_feed(), None, "upload.csv", content).unwrap_err();
+    assert_eq!(refusal.code(), code, "{refusal}");
+    assert!(refusal.to_string().contains(problem), "{refusal}");
+    assert!(refusal.hint().contains(hint), "{}", refusal.hint());
+    let decoder =
+        Feed::default_feed().compile(&Given { time_zone: None, name: "", landed_at: LANDED }).unwrap();
+    assert_eq!(decoder.layout(content).unwrap_err(), refusal);
+}
+
+#[test]
+fn what_has_no_fitting_header_is_refused_with_a_way_out() {
+    for (content, code, problem, hint) in [
+        (&b""[..], "upload_empty", "empty", "again"),
+        (b"\n\r\n\n", "upload_empty", "empty", "again"),
+        (b"\xef\xbb\xbf", "upload_empty", "empty", "again"),
+        (b"\n\nmeter_id,timestamp\n", "header_unfit", "line 3: the header `meter_id,timestamp`", "profile"),
+        (b"meter_id,timestamp\n", "header_unfit", "no `energy_value`, no `energy_unit`; expected", "profile"),
+        (
+            b"meter_id;timestamp;energy_value;energy_unit\n",
+            "header_unfit",
+            "has no `timestamp`",
+            "delimited by `;`",
+        ),
+        (b"meter_id\ttimestamp\tenergy_value\tenergy_unit\n", "header_unfit", "has no", "delimited by tabs"),
+        (b"M1,2026-03-02T00:00:00Z,1,kW\n", "header_unfit", "has no", "the first line looks like a row"),
+        (
+            b"MeterID,timestamp,energy_value,energy_unit\n",
+            "header_unfit",
+            "has no `meter_id`",
+            "`MeterID` looks like `meter_id`",
+        ),
+        (
+            b"meter_id,timestamp,energy_value,energy_unit,METER_ID\n",
+            "header_unfit",
+            "has `meter_id` twice",
+            "leave one",
+        ),
+        (b"meter_id,timestamp,energy_value,energy_unit\rM,", "header_unfit", "holds a CR", "LF or CRLF"),
+        (b"\"meter_id,timestamp\n", "header_unfit", "a quote is out of place", "quoted whole"),
+        (b"meter_id,gr\xf6sse\n", "not_text", "not UTF-8", "Latin-1"),
+        (b"a\0b\n", "not_text", "binary", "UTF-8"),
+        (b"PK\x03\x04\x14\0\n", "not_text", "zip", "unpack"),
+        (b"\xff\xfem\0\n\0", "not_text", "UTF-16", "UTF-8"),
+    ] {
+        check_refused(content, code, problem, hint);
+    }
+    let mut endless = vec![b'x'; 1 << 20];
+    check_refused(&endless, "header_unfit", "has no", "profile");
+    endless.push(b'x');
+    check_refused(&endless, "header_unfit", "longer than 1 MiB", "LF");
+    endless[500] = b'\r';
+    check_refused(&endless, "header_unfit", "longer than 1 MiB", "CR alone");
+}
+
+fn rows(good: usize, bad: &[(&str, usize)]) -> String {
+    let mut content = HEADER.to_owned() + &"M,1772415000,1,kW\n".repeat(good);
+    for (line, count) in bad {
+        content.push_str(&format!("{line}\n").repeat(*count));
+    }
+    content
+}
+
+#[test]
+fn more_than_a_fifth_of_at_least_a_hundred_rows_means_that_the_feed_changed() {
+    for (good, bad, refused) in
+        [(80, 20, false), (79, 21, true), (0, 99, false), (0, 100, true), (799, 200, true)]
+    {
+        let result = default(&rows(good, &[("x", bad)]));
+        assert_eq!(result.is_err(), refused, "{good} {bad}");
+    }
+    let bad = [("x", 5), ("M,x,1,kW", 30), (",1772415000,1,kW", 10), ("M,1772415000,1,BTU", 20)];
+    let Err(Refusal::FeedChanged { failed, rows, reasons, hint }) = default(&rows(100, &bad)) else {
+        panic!("not refused");
+    };
+    assert_eq!((failed, rows), (65, 165));
+    let expected = [(Reason::TimestampInvalid, 30), (Reason::UnitUnknown, 20), (Reason::MeterIdInvalid, 10)];
+    assert_eq!(reasons, expected);
+    assert!(!hint.is_empty());
+}
+
+#[test]
+fn rows_that_become_future_when_resolved_count_as_failures() {
+    let landed_at =
+        Ts::from_micros("2025-10-26T01:00:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond());
+    let given = Given { time_zone: Some("Europe/London"), name: "", landed_at };
+    let decoder = Feed::default_feed().compile(&given).unwrap();
+    for (again, refused) in [(20, false), (21, true)] {
+        let good = "A,1761400000,1,kW\n".repeat(99 - again);
+        let content = format!("{HEADER}{good}{}", "M,2025-10-26T01:30:00,1,kW\n".repeat(again + 1));
+        let mut stream = decoder.stream();
+        stream.push(content.as_bytes()).unwrap();
+        assert_eq!(stream.finish().is_err(), refused);
+    }
+}
+
+#[test]
+fn london_rows_are_energy_per_half_hour_in_utc() {
+    let feed = built_in("london");
+    assert!(feed.claims("lcl/dfMAC1.csv.gz") && !feed.claims("smart_meter10.csv"));
+    let content = b",mac,datetime,kwhh\n7,MAC1,2013-03-31 01:30:00,0.25\n8,MAC1,2013-03-31 02:00:00,Null\n";
+    assert_eq!(
+        shown(&decode(&feed, None, "dfMAC1.csv", content).unwrap()),
+        ["1 MAC1 2013-03-31T01:30:00Z 0.5 energy_to_power", "2 MAC1 2013-03-31T02:00:00Z none missing_value",]
+    );
+}
+
+#[test]
+fn sgsc_rows_are_eastern_standard_time_all_year() {
+    let content = b"customer_id,reading_datetime,general_supply_kwh\n\
+        10,2012-10-07 01:30:00,0.055\n10,2012-10-07 02:00:00,0.1\n10,2012-04-01 02:30:00,1\n";
+    assert_eq!(
+        shown(&decode(&built_in("sgsc"), None, "smart_meter10.csv", content).unwrap()),
+        [
+            "1 10 2012-10-06T15:30:00Z 0.11 energy_to_power|utc_normalized",
+            "2 10 2012-10-06T16:00:00Z 0.2 energy_to_power|utc_normalized",
+            "3 10 2012-03-31T16:30:00Z 2 energy_to_power|utc_normalized",
+        ]
+    );
+}
+
+#[test]
+fn ausgrid_lines_are_two_meters_each_named_by_the_upload() {
+    let feed = built_in("ausgrid");
+    let content = b",GC,GG\n2011-07-01 00:00:00,0.392,0.0\n2011-10-02 02:00:00,0.0,0.0\nspoiled\n\
+        2011-07-01 00:30:00,0.48200000000000004,\n";
+    assert_eq!(
+        shown(&decode(&feed, None, "2026/c12.csv", content).unwrap()),
+        [
+            "1 c12-GC 2011-06-30T14:00:00Z 0.784 energy_to_power|utc_normalized",
+            "2 c12-GG 2011-06-30T14:00:00Z 0 energy_to_power|utc_normalized",
+            "3 c12-GC ? timestamp_nonexistent",
+            "4 c12-GG ? timestamp_nonexistent",
+            "5  ? row_malformed",
+            "6  ? row_malformed",
+            "7 c12-GC 2011-06-30T14:30:00Z 0.964 energy_to_power|utc_normalized",
+            "8 c12-GG 2011-06-30T14:30:00Z none utc_normalized|missing_value",
+        ]
+    );
+    let given = Given { time_zone: None, name: "c12.txt", landed_at: LANDED };
+    assert!(matches!(feed.compile(&given), Err(FeedError::Name { .. })));
+}
+
+#[test]
+fn a_profile_may_lack_a_header_and_declare_units_and_sentinels() {
+    let text = "name='f'\nheader=false\ndelimiter=';'\nunits=['MW','kWh']\ninterval='15min'\nmissing=['-999']\n\
+        time_zone='UTC'\n[columns]\nmeter=2\ntimestamp=1\nvalue=4\nunit=5";
+    let feed: Feed = toml::from_str(text).unwrap();
+    let content =
+        b"2026-03-02 00:00;M;a;1;MW\n2026-03-02 00:15;M;;0.25;kWh\n2026-03-02 00:30;M;\"x;y\";-999;\n\
+        2026-03-02 00:45;M;;1;mW\n2026-03-02 01:00;M;;1,5;kW\n2026-03-02 01:15;M;1;kW\n";
+    assert_eq!(
+        shown(&decode(&feed, None, "", content).unwrap()),
+        [
+            "1 M 2026-03-02T00:00:00Z 1000 unit_converted",
+            "2 M 2026-03-02T00:15:00Z 1 energy_to_power",
+            "3 M 2026-03-02T00:30:00Z none missing_value",
+            "4 M 2026-03-02T00:45:00Z unit_unknown",
+            "5 M 2026-03-02T01:00:00Z value_invalid",
+            "6  ? row_malformed",
+        ]
+    );
+    let refusal = decode(&feed, None, "", b"2026-03-02 00:00;M;a\n").unwrap_err();
+    assert!(
+        refusal.to_string().contains("the first line `2026-03-02 00:00;M;a` has no column 4"),
+        "{refusal}"
+    );
+    // a spoiled first line is one bad row
+    let decoded = decode(&feed, None, "", b"\"x;M;a;1;MW\n2026-03-02 00:00;M;a;1;MW\n").unwrap();
+    assert_eq!(shown(&decoded), ["1  ? row_malformed", "2 M 2026-03-02T00:00:00Z 1000 unit_converted"]);
+}
+
+#[test]
+fn values_are_numbered_in_the_order_of_their_columns() {
+    let text = "name='f'\nunit='W'\n[columns]\nmeter='m'\ntimestamp='t'\n\
+        values=[{column='b',meter_suffix='-b'},{column='a',meter_suffix='-a'}]";
+    let feed: Feed = toml::from_str(text).unwrap();
+    let long = "x".repeat(63);
+    let content = format!("t,a,m,b\n1772415000,1,M,2\n1772415000,x,{long},3\n1772415000,1,,2\n");
+    assert_eq!(
+        shown(&decode(&feed, None, "", content.as_bytes()).unwrap()),
+        [
+            "1 M-a 2026-03-02T01:30:00Z 0.001 unit_converted".to_owned(),
+            "2 M-b 2026-03-02T01:30:00Z 0.002 unit_converted".to_owned(),
+            format!("3 {long}-a 2026-03-02T01:30:00Z meter_id_invalid"),
+            format!("4 {long}-b 2026-03-02T01:30:00Z meter_id_invalid"),
+            "5  2026-03-02T01:30:00Z meter_id_invalid".to_owned(),
+            "6  2026-03-02T01:30:00Z meter_id_invalid".to_owned(),
+        ]
+    );
+    let both = "name='f'\nunit='W'\n[columns]\nmeter='m'\ntimestamp='t'\n\
+        values=[{column='a',meter_suffix='-b'},{column=['a','c'],meter_suffix='-a'}]";
+    let refusal = decode(&toml::from_str(both).unwrap(), None, "", b"t,a,m\n").unwrap_err();
+    assert!(refusal.to_string().contains("the same column"), "{refusal}");
+}
+
+#[test]
+fn content_of_four_gibibytes_is_too_large() {
+    let limit = u64::from(u32::MAX);
+    let piece = vec![b'x'; 64 << 20];
+    let decoder =
+        Feed::default_feed().compile(&Given { time_zone: None, name: "", landed_at: LANDED }).unwrap();
+    for (total, refused) in [(limit, false), (limit + 1, true)] {
+        let mut stream = decoder.stream();
+        stream.push(HEADER.as_bytes()).unwrap();
+        let mut left = total - HEADER.len() as u64;
+        while left > 0 {
+            let some = usize::try_from(left.min(piece.len() as u64)).unwrap();
+            left -= some as u64;
+            if stream.push(&piece[..some]).is_err() {
+                break;
+            }
+        }
+        match stream.finish() {
+            Ok(decoded) => assert_eq!((decoded.row_count(), refused), (1, false)),
+            Err(refusal) => assert_eq!((refusal.code(), refused), ("upload_too_large", true)),
+        }
+    }
+}
+
+#[test]
+fn a_refused_stream_stays_refused() {
+    let decoder =
+        Feed::default_feed().compile(&Given { time_zone: None, name: "", landed_at: LANDED }).unwrap();
+    let mut stream = decoder.stream();
+    let refusal = stream.push(b"meter_id\n").unwrap_err();
+    assert_eq!(stream.push(HEADER.as_bytes()).unwrap_err(), refusal);
+    assert_eq!(stream.finish().unwrap_err(), refusal);
+}
