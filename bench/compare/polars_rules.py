@@ -43,9 +43,7 @@ def decode(lines: pl.DataFrame) -> pl.DataFrame:
             pl.col("amount").is_in(MISSING).alias("missing_value"),
             unit.replace_strict({"kw": 1.0, "w": 0.001}, default=None, return_dtype=pl.Float64).alias("factor"),
             meter.str.strip_chars('"'),
-            pl.any_horizontal(
-                pl.col("more") != "", quoted != meter.str.ends_with('"'), pl.col("amount").str.contains("\r", literal=True)
-            ).alias("malformed"),
+            (pl.col("more") != "").or_(quoted != meter.str.ends_with('"')).alias("malformed"),
         )
         .with_columns(
             pl.when("malformed").then(pl.lit("row_malformed"))
@@ -131,7 +129,7 @@ def fill(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def apply(paths: list[Path], count: int, out: Path) -> Counts:
+def apply(paths: list[Path], out: Path) -> Counts:
     lines = read(paths)
     decoded = decode(lines)
     rejected = decoded.filter(pl.col("reason").is_not_null())
@@ -148,7 +146,7 @@ def apply(paths: list[Path], count: int, out: Path) -> Counts:
         dated = table.with_columns(pl.col("ts").dt.date().alias("date"))
         dated.write_parquet(out / name, partition_by="date", compression="zstd", mkdir=True)
     return Counts(
-        rows=count,
+        rows=len(lines),
         readings=len(readings),
         superseded=len(rows) - len(judged),
         flags={f: readings[f].sum() for f in FLAGS},
