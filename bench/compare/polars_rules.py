@@ -129,7 +129,7 @@ def fill(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def apply(paths: list[Path], out: Path) -> Counts:
+def apply(paths: list[Path], count: int, out: Path) -> Counts:
     lines = read(paths)
     decoded = decode(lines)
     rejected = decoded.filter(pl.col("reason").is_not_null())
@@ -146,7 +146,7 @@ def apply(paths: list[Path], out: Path) -> Counts:
         dated = table.with_columns(pl.col("ts").dt.date().alias("date"))
         dated.write_parquet(out / name, partition_by="date", compression="zstd", mkdir=True)
     return Counts(
-        rows=len(lines),
+        rows=count,
         readings=len(readings),
         superseded=len(rows) - len(judged),
         flags={f: readings[f].sum() for f in FLAGS},
