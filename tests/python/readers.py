@@ -1,6 +1,6 @@
 """Runs the product and reads what it stores with the tools its users have, into one shape to compare.
 
-The shape: a frame with `meter_id`, `ts` (microseconds, null where unknown), `kw` (null where missing), `flags`
+The shape: a frame with `meter_id`, `ts` (microseconds, -1 where unknown), `kw` (null where missing), `flags`
 (one bit each), `upload`, `row_number` and, for the error queue, `reason` and `status`.
 """
 
