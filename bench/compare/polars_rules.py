@@ -43,9 +43,7 @@ def decode(lines: pl.DataFrame) -> pl.DataFrame:
             pl.col("amount").is_in(MISSING).alias("missing_value"),
             unit.replace_strict({"kw": 1.0, "w": 0.001}, default=None, return_dtype=pl.Float64).alias("factor"),
             meter.str.strip_chars('"'),
-            pl.any_horizontal(
-                pl.col("more") != "", quoted != meter.str.ends_with('"'), pl.col("amount").str.contains("\r", literal=True)
-            ).alias("malformed"),
+            (pl.col("more") != "").or_(quoted != meter.str.ends_with('"')).alias("malformed"),
         )
         .with_columns(
             pl.when("malformed").then(pl.lit("row_malformed"))

@@ -1,6 +1,6 @@
 """Runs the product and reads what it stores with the tools its users have, into one shape to compare.
 
-The shape: a frame with `meter_id`, `ts` (microseconds, null where unknown), `kw` (null where missing), `flags`
+The shape: a frame with `meter_id`, `ts` (microseconds, -1 where unknown), `kw` (null where missing), `flags`
 (one bit each), `upload`, `row_number` and, for the error queue, `reason` and `status`.
 """
 
@@ -11,6 +11,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,12 +117,14 @@ def read_duckdb(table: Path) -> pd.DataFrame:
 
 
 def read_duckdb_delta_scan(table: Path) -> pd.DataFrame:
-    out = table.parent.parent / "delta-scan.parquet"
-    command = [sys.executable, "-c", DELTA_SCAN_PROGRAM, str(table), str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(DELTA_SCAN)})
-    if done.returncode:
-        raise Failure(f"delta_scan of {table}: {done.stderr[-2000:]}")
-    return pq.read_table(out).to_pandas()
+    """In a process of its own: it needs another version of DuckDB (requirements-delta-scan.txt)."""
+    with tempfile.TemporaryDirectory(prefix="delta-scan-") as scratch:
+        out = Path(scratch) / "table.parquet"
+        command = [sys.executable, "-c", DELTA_SCAN_PROGRAM, str(table), str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(DELTA_SCAN)})
+        if done.returncode:
+            raise Failure(f"delta_scan of {table}: {done.stderr[-2000:]}")
+        return pq.read_table(out).to_pandas()
 
 
 def read_pandas(table: Path) -> pd.DataFrame:
