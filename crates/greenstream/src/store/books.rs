@@ -10,12 +10,12 @@ use greenstream_core::{Reading, Reason, Standing};
 use rusqlite::{Connection, params};
 
 use super::error::{Doing, StoreError};
-use super::rows::UploadStatus;
+use super::types::UploadStatus;
 use crate::change::{BookEntry, ChangeSet, Status};
 
 /// How the rows of one change set move between the three dispositions, by upload.
 #[derive(Default)]
-pub(super) struct Books(BTreeMap<u32, BookEntry>);
+pub(super) struct Books(pub(super) BTreeMap<u32, BookEntry>);
 
 impl Books {
     /// What everything in `set` but its decisions moves.

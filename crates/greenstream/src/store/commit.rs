@@ -10,7 +10,7 @@ use super::books::{self, Books};
 use super::error::{Doing, StoreError, is_conflict};
 use super::queue::{Entry, Queue, RowId};
 use super::readings::Readings;
-use super::rows::ArchiveTable;
+use super::types::ArchiveTable;
 use super::{outbox, reader, uploads};
 use crate::change::{ChangeSet, Decision, Episode, Meter, Replaced, Status};
 
@@ -59,7 +59,8 @@ impl<'c> Commit<'c> {
             return Ok(());
         }
         if set.entry <= self.entry {
-            return Err(self.broken(format!("it comes after entry {} in one commit", self.entry)));
+            let problem = format!("it comes after entry {} in one commit", self.entry);
+            return Err(StoreError::Broken { entry: set.entry, problem });
         }
         self.entry = set.entry;
         self.entry_hash.clone_from(&set.entry_hash);
@@ -142,18 +143,19 @@ impl<'c> Commit<'c> {
     }
 
     fn insert(&mut self, set: &ChangeSet) -> Result<(), StoreError> {
-        let mut hour = None;
-        for (meter, reading) in &set.inserted {
-            if reading.standing != Standing::Accepted {
-                return Err(self.misplaced(*meter, reading.ts, "is inserted and not accepted"));
-            }
-            if hour != Some(reading.ts.hour()) {
-                hour = Some(reading.ts.hour());
-                self.touch(ArchiveTable::Readings, Some(reading.ts));
-            }
-            self.store(*meter, reading)?;
+        if let Some((meter, reading)) = set.inserted.iter().find(|(_, r)| r.standing != Standing::Accepted) {
+            return Err(self.misplaced(*meter, reading.ts, "is inserted and not accepted"));
         }
-        Ok(())
+        for day in set.inserted.chunk_by(|a, b| a.1.ts.day() == b.1.ts.day()) {
+            self.touch(ArchiveTable::Readings, day.first().map(|(_, reading)| reading.ts));
+        }
+        let known = self.readings.insert_all(&set.inserted).doing("store readings")?;
+        match known.and_then(|known| set.inserted.get(known)) {
+            Some((meter, reading)) => {
+                Err(self.misplaced(*meter, reading.ts, "is inserted and stored already"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn store(&mut self, meter: Meter, reading: &Reading) -> Result<(), StoreError> {
@@ -216,10 +218,8 @@ impl<'c> Commit<'c> {
         let same = before.zip(after).is_some_and(|(before, after)| row(&before) == row(&after));
         if let Some(before) = before.filter(|_| !same) {
             self.touch(ArchiveTable::ErrorQueue, Some(before.ts));
-            let settled_later = lookup.decided.contains(&row(&before));
-            if !settled_later
-                && !self.queue.delete(row(&before)).doing("take a row out of the error queue")?
-            {
+            // a row that is decided in this set comes back when its decision is settled
+            if !self.queue.delete(row(&before)).doing("take a row out of the error queue")? {
                 return Err(self.misplaced(
                     replaced.meter,
                     before.ts,

@@ -21,9 +21,9 @@ mod reader;
 mod readings;
 mod rows;
 mod schema;
-mod summary;
 #[cfg(test)]
 mod tests;
+mod types;
 mod uploads;
 mod views;
 
@@ -36,10 +36,9 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 pub use self::error::StoreError;
 pub use self::filter::Filter;
 pub use self::reader::{Reader, Snapshot};
-pub use self::rows::{
+pub use self::types::{
     AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, UploadRow, UploadStatus,
 };
-pub use self::summary::{Counted, Totals};
 
 use self::error::Doing;
 use crate::change::{ChangeSet, Landed};

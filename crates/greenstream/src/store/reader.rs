@@ -1,14 +1,15 @@
 //! Readers: a read-only connection, snapshots, and the small questions.
 
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use greenstream_core::decode::RowIndex;
 use greenstream_core::{Reading, Ts};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::error::{Doing, StoreError};
-use super::rows::{self, ErrorRow, Position, UploadRow};
+use super::rows;
+use super::types::{ErrorRow, Position, UploadRow};
 use super::{BUSY_WAIT, STATEMENTS, common, schema};
 use crate::change::{DayState, Decision, Episode, Meter, SupersededRow};
 
@@ -17,7 +18,6 @@ use crate::change::{DayState, Decision, Episode, Meter, SupersededRow};
 #[derive(Debug)]
 pub struct Reader {
     conn: Connection,
-    path: PathBuf,
 }
 
 /// One state of the store, held while the writer goes on; dereferences to the reader. The log
@@ -49,7 +49,7 @@ impl Reader {
             let found = "a store that this release has not opened for writing yet";
             return Err(StoreError::NotAStore { path: path.to_owned(), found });
         }
-        Ok(Reader { conn, path: path.to_owned() })
+        Ok(Reader { conn })
     }
 
     /// Holds the state as it is now until the snapshot is dropped. One at a time.
@@ -61,12 +61,6 @@ impl Reader {
         // a read transaction begins with the first read
         position(&self.conn)?;
         Ok(Snapshot { reader: self, _tx: tx })
-    }
-
-    /// Where the database is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Where the store stands in the journal.
