@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// One step, as tests see it before it is done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "read by the fault tests"))]
 pub(super) enum Step<'a> {
     Create(&'a Path),
     Write(&'a Path, &'a [u8]),

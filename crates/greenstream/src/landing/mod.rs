@@ -226,12 +226,19 @@ impl Landing {
     /// As [`Zone::look`]; also [`Error::Journal`] where there are objects and no journal, for to begin a
     /// new one beside them would bury the loss.
     pub fn open(folder: &Path) -> Result<Landing, Error> {
+        Landing::open_on(folder, |_| {})
+    }
+
+    /// Opens on a disk that `prepare` has changed: tests make its steps fail.
+    fn open_on(folder: &Path, prepare: impl FnOnce(&mut Disk)) -> Result<Landing, Error> {
         for name in ["tmp", "journal"] {
             create_folder(&folder.join(name)).doing("create", &folder.join(name))?;
         }
         let zone = Zone::look(folder)?;
         zone.objects.create_folders()?;
-        let mut landing = Landing { zone, disk: Disk::open(folder)?, in_doubt: true };
+        let mut disk = Disk::open(folder)?;
+        prepare(&mut disk);
+        let mut landing = Landing { zone, disk, in_doubt: true };
         landing.clear_up()?;
         if landing.journal.head().entry == 0 && verify::has_objects(&landing.objects)? {
             return Err(Error::Journal {
@@ -259,7 +266,6 @@ impl Landing {
             let _ = self.clear_up();
         }
         let landed = landed?;
-        self.in_doubt = false;
         for ((landed, stamp), path) in landed.iter().zip(inbox) {
             if let (Landed::New { .. } | Landed::Delivered { .. }, Some(stamp), Some(path)) =
                 (landed, stamp, path)
@@ -281,6 +287,8 @@ impl Landing {
                 self.publish(&segment, &hashes, bodies)?;
             }
             self.discard(drafts.into_iter().chain([segment]));
+        } else {
+            self.in_doubt = false;
         }
         Ok(landed)
     }
@@ -311,7 +319,6 @@ impl Landing {
             let _ = self.clear_up();
         }
         written?;
-        self.in_doubt = false;
         let numbered = (first..).zip(hashes).zip(bodies);
         Ok(numbered.map(|((entry, hash), (at, body))| Entry { entry, hash, at, body }).collect())
     }
@@ -332,11 +339,14 @@ impl Landing {
         Ok(())
     }
 
-    /// Removes second names that are no longer needed. A failure costs space until the next start.
-    fn discard(&self, drafts: impl IntoIterator<Item = PathBuf>) {
+    /// Ends a group that has landed: removes second names that are no longer needed. What stays is cleared
+    /// away before the next group.
+    fn discard(&mut self, drafts: impl IntoIterator<Item = PathBuf>) {
+        self.in_doubt = false;
         for draft in drafts {
             if let Err(error) = self.disk.remove(&draft) {
-                tracing::warn!(%error, "a temporary file stays until the next start");
+                tracing::warn!(%error, "a temporary file stays until the next group");
+                self.in_doubt = true;
             }
         }
     }

@@ -106,6 +106,12 @@ impl Stamp {
         }
     }
 
+    /// A state without a file, for tests.
+    #[cfg(test)]
+    pub(crate) const fn made_up(bytes: u64, modified: i64) -> Stamp {
+        Stamp { device: 0, inode: 0, bytes, modified: (modified, 0) }
+    }
+
     /// When it was last written, in seconds and nanoseconds since the epoch.
     pub(crate) const fn modified(&self) -> (i64, i64) {
         self.modified
