@@ -171,7 +171,7 @@ fn files_around_the_size_of_a_block_land_whole() {
     let mut group = Vec::new();
     for size in sizes {
         let path = inbox.path().join(size.to_string());
-        fs::write(&path, (0..size).map(|i| (i % 251) as u8).collect::<Vec<_>>()).unwrap();
+        fs::write(&path, (0..=250).cycle().take(size).collect::<Vec<u8>>()).unwrap();
         group.push(Incoming { source: Source::Inbox(path), ..bytes("x", "") });
     }
     let hashes: Vec<_> = group.iter().map(|one| hash_of(&one.source).unwrap()).collect();

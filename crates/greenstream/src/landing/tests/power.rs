@@ -7,6 +7,7 @@
 use super::super::disk::{Probe, Step};
 use super::*;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A step, remembered.
@@ -19,8 +20,8 @@ enum Done {
     SyncAll,
     Link(PathBuf, PathBuf),
     Remove(PathBuf),
-    /// So many uploads are acknowledged.
-    Acknowledge(usize),
+    /// The entries up to this one are acknowledged.
+    Acknowledge(u64),
 }
 
 impl From<&Step<'_>> for Done {
@@ -59,7 +60,7 @@ struct Model {
     pending: Vec<Naming>,
     /// Inodes by the path under which they were created, for writes after that name is gone.
     drafts: BTreeMap<PathBuf, usize>,
-    acknowledged: usize,
+    acknowledged: u64,
 }
 
 /// How much a file system promises about names.
@@ -110,7 +111,7 @@ impl Model {
             }
             Done::Link(from, to) => self.name(to, Some(self.names[from])),
             Done::Remove(path) => self.name(path, None),
-            Done::Acknowledge(count) => self.acknowledged = *count,
+            Done::Acknowledge(entry) => self.acknowledged = *entry,
         }
     }
 
@@ -166,44 +167,76 @@ fn files_below(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Lands one upload, then records the landing of groups from the inbox.
-fn record(home: &Path, groups: &[usize]) -> (Model, Vec<Done>) {
-    let (zone, inbox) = (home.join("landing"), home.join("inbox"));
-    fs::create_dir_all(&inbox).unwrap();
-    let mut landing = Landing::open(&zone).unwrap();
-    landing.land(vec![bytes("first", "first")]).unwrap();
-    for (group, size) in groups.iter().enumerate() {
-        for i in 0..*size {
-            fs::write(inbox.join(format!("{group}-{i}")), format!("{group}-{i}")).unwrap();
-        }
-    }
-    let mut model = Model { acknowledged: 1, ..Model::default() };
-    let mut before = BTreeMap::new();
-    files_below(home, &mut before);
-    for (path, bytes) in before {
-        model.inodes.push(Inode { synced: bytes.len(), bytes });
-        model.names.insert(path, model.inodes.len() - 1);
-    }
-    model.durable = model.names.clone();
-    let done = Arc::new(Mutex::new(Vec::new()));
-    let recorder = Arc::clone(&done);
-    let probe: Probe = Arc::new(move |step: &Step<'_>| {
-        recorder.lock().unwrap().push(Done::from(step));
-        Ok(())
-    });
-    landing.disk.probe = Some(probe);
-    for (group, size) in groups.iter().enumerate() {
-        let incoming = |i: usize| {
-            let name = format!("{group}-{i}");
-            Incoming { source: Source::Inbox(inbox.join(&name)), ..bytes(&name, "") }
-        };
-        landing.land((0..*size).map(incoming).collect()).unwrap();
-        done.lock().unwrap().push(Done::Acknowledge(landing.uploads().len()));
-    }
-    let done = done.lock().unwrap().clone();
-    (model, done)
+/// A home with one upload landed and files in its inbox, and the steps done since.
+struct Record {
+    home: tempfile::TempDir,
+    start: Model,
+    done: Arc<Mutex<Vec<Done>>>,
 }
 
+impl Record {
+    fn new(files: usize) -> Record {
+        let home = folder();
+        fs::create_dir(home.path().join("inbox")).unwrap();
+        Landing::open(&home.path().join("landing")).unwrap().land(vec![bytes("first", "first")]).unwrap();
+        for i in 0..files {
+            fs::write(home.path().join("inbox").join(i.to_string()), i.to_string()).unwrap();
+        }
+        let mut start = Model { acknowledged: 1, ..Model::default() };
+        let mut before = BTreeMap::new();
+        files_below(home.path(), &mut before);
+        for (path, bytes) in before {
+            start.inodes.push(Inode { synced: bytes.len(), bytes });
+            start.names.insert(path, start.inodes.len() - 1);
+        }
+        start.durable = start.names.clone();
+        Record { home, start, done: Arc::default() }
+    }
+
+    /// Opens the zone; the process dies before the first step for which `dies` is true.
+    fn open(&self, dies: impl Fn(&Step<'_>) -> bool + Send + Sync + 'static) -> Landing {
+        let (done, dead) = (Arc::clone(&self.done), AtomicBool::new(false));
+        let probe: Probe = Arc::new(move |step: &Step<'_>| {
+            if dead.load(Ordering::Relaxed) || dies(step) {
+                dead.store(true, Ordering::Relaxed);
+                return Err(std::io::ErrorKind::Other.into());
+            }
+            done.lock().unwrap().push(Done::from(step));
+            Ok(())
+        });
+        Landing::open_on(&self.home.path().join("landing"), |disk| disk.probe = Some(probe)).unwrap()
+    }
+
+    /// Lands files of the inbox, and notes what is acknowledged.
+    fn land(&self, landing: &mut Landing, files: std::ops::Range<usize>) {
+        let incoming = |i: usize| {
+            let name = i.to_string();
+            Incoming { source: Source::Inbox(self.home.path().join("inbox").join(&name)), ..bytes(&name, "") }
+        };
+        if landing.land(files.map(incoming).collect()).is_ok() {
+            self.acknowledge(landing);
+        }
+    }
+
+    fn acknowledge(&self, landing: &Landing) {
+        self.done.lock().unwrap().push(Done::Acknowledge(landing.head().0));
+    }
+
+    /// A power loss after each step, left over in several ways.
+    fn check_every_power_loss(&self, names: Names) {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut model = self.start.clone();
+        for step in &*self.done.lock().unwrap() {
+            model.apply(step);
+            check(&model, names, self.home.path(), &mut |_| 0);
+            check(&model, names, self.home.path(), &mut |of| of);
+            check(&model, names, self.home.path(), &mut |of| random.usize(..=of));
+            check(&model, names, self.home.path(), &mut |of| random.usize(..=of));
+        }
+    }
+}
+
+#[track_caller]
 fn check(model: &Model, names: Names, home: &Path, keep: &mut dyn FnMut(usize) -> usize) {
     let disk = folder();
     for (path, bytes) in model.after_power_loss(names, keep) {
@@ -213,8 +246,8 @@ fn check(model: &Model, names: Names, home: &Path, keep: &mut dyn FnMut(usize) -
     }
     let zone = disk.path().join("landing");
     let mut landing = Landing::open(&zone).unwrap();
-    let uploads = landing.uploads().len();
-    assert!(uploads >= model.acknowledged, "{uploads} of {} acknowledged", model.acknowledged);
+    let entries = landing.head().0;
+    assert!(entries >= model.acknowledged, "{entries} of {} acknowledged", model.acknowledged);
     for (upload, content) in landing.uploads().iter().zip(contents(&landing)) {
         assert_eq!(*upload.name, *String::from_utf8(content).unwrap(), "half an upload is there");
     }
@@ -238,18 +271,33 @@ fn check(model: &Model, names: Names, home: &Path, keep: &mut dyn FnMut(usize) -
 
 #[test]
 fn power_loss_at_any_step_takes_nothing_that_was_acknowledged() {
-    let home = folder();
-    let (start, steps) = record(home.path(), &[2, 6]);
-    assert!(steps.len() > 60, "{}", steps.len());
-    let mut random = fastrand::Rng::with_seed(1);
-    for names in [Names::InOrder, Names::InOrderOfEachFolder] {
-        let mut model = start.clone();
-        for step in &steps {
-            model.apply(step);
-            check(&model, names, home.path(), &mut |_| 0);
-            check(&model, names, home.path(), &mut |of| of);
-            check(&model, names, home.path(), &mut |of| random.usize(..=of));
-            check(&model, names, home.path(), &mut |of| random.usize(..=of));
-        }
-    }
+    let record = Record::new(8);
+    let mut landing = record.open(|_| false);
+    record.land(&mut landing, 0..2);
+    let retry = RetryBody { upload: 2, feed: "default".to_owned(), time_zone: None, meter: None };
+    landing.append(vec![(at(1), Body::Retry(retry))]).unwrap();
+    record.acknowledge(&landing);
+    record.land(&mut landing, 2..8);
+    assert!(record.done.lock().unwrap().len() > 60);
+    record.check_every_power_loss(Names::InOrder);
+    record.check_every_power_loss(Names::InOrderOfEachFolder);
+}
+
+#[test]
+fn an_entry_that_a_crash_left_named_but_not_synced_is_synced_before_it_is_acknowledged() {
+    let record = Record::new(2);
+    let is_journal = |step: &Step<'_>| matches!(step, Step::SyncFolder(path) if path.ends_with("journal"));
+    let links = AtomicBool::new(false);
+    let mut landing = record.open(move |step| {
+        links.fetch_or(matches!(step, Step::Link(..)), Ordering::Relaxed);
+        links.load(Ordering::Relaxed) && is_journal(step)
+    });
+    record.land(&mut landing, 0..2);
+    drop(landing);
+    let mut landing = record.open(|_| false);
+    assert_eq!(landing.uploads().len(), 3);
+    record.land(&mut landing, 0..2);
+    assert!(matches!(record.done.lock().unwrap().last(), Some(Done::Acknowledge(3))));
+    record.check_every_power_loss(Names::InOrder);
+    record.check_every_power_loss(Names::InOrderOfEachFolder);
 }
