@@ -1,341 +1,401 @@
-//! The context that the judge needs: the stored readings around what an upload brings.
+//! The landing zone: the bytes of every upload exactly as received, and the journal beside them.
 //!
-//! Readings stand by hour, then by meter. For few meters each hour is sought meter by meter; for
-//! many it is read from end to end.
+//! It is the only source of truth; all else can be built from it again. It needs no database.
+//! ```text
+//! landing/objects/ab/<sha256>      put once, mode 0444, named by what is in it
+//! landing/journal/000000000001.jsonl  put once, named by its first entry, each line chained to the last
+//! landing/tmp/                     what is being written; emptied at every start
+//! ```
+//! An upload has landed when its object, the object's name and its journal entry are on stable
+//! storage. A crash leaves either nothing of a group or all of it.
 
-use greenstream_core::{DAY, Flag, HOUR, Reading, Ts};
-use rusqlite::{OptionalExtension, params};
-use rustc_hash::FxHashMap;
-
-use super::error::{Doing, StoreError};
-use super::reader::Reader;
-use super::rows;
-use crate::change::Meter;
-
-/// Above one meter in this many, whole hours are read: a sought meter costs 2.2 µs an hour, a whole
-/// hour of 50,000 meters 20 to 35 ms. From memory one in five would do as well; from disk the pages
-/// of an hour are better read in their order.
-const SCAN_SHARE: usize = 8;
-/// How far a day of any reporting zone reaches beyond the UTC day of its number, at either end:
-/// offsets lie within 16 hours.
-const ZONE_MAX: i64 = 16 * HOUR;
-/// How far [`Reader::previous_measured_of`] looks for all meters at once before it looks for each.
-const NEAR: i64 = 2 * HOUR;
-
-/// How readings are found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Plan {
-    /// Meter by meter through the hours: in the order of (meter, ts).
-    Seek,
-    /// Hour by hour from end to end: in the order of (hour, meter, ts).
-    Scan,
-}
-
-/// Which way to look from an instant.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Back,
-    Forth,
-}
-
-impl Reader {
-    /// The readings of `meters` (sorted by number, each once) with `from <= ts < to`: accepted ones
-    /// and winners that wait in the error queue, each with its standing. Each meter's readings come
-    /// in time order; whether meter follows meter or hour follows hour depends on their number.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn load(
-        &self,
-        meters: &[Meter],
-        from: Ts,
-        to: Ts,
-        sink: impl FnMut(Meter, Reading),
-    ) -> Result<(), StoreError> {
-        let plan = self.plan(meters.len()).doing("be read")?;
-        self.load_by(plan, meters, from, to, sink).doing("be read")
-    }
-
-    /// The nearest measured reading (accepted with a value of its own, or an outlier) of `meter`
-    /// before `before`.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn previous_measured(&self, meter: Meter, before: Ts) -> Result<Option<Reading>, StoreError> {
-        self.nearest(meter, before, Way::Back).doing("be read")
-    }
-
-    /// The nearest measured reading of `meter` at or after `from`.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn next_measured(&self, meter: Meter, from: Ts) -> Result<Option<Reading>, StoreError> {
-        self.nearest(meter, from, Way::Forth).doing("be read")
-    }
-
-    /// [`Reader::previous_measured`] of many `meters` (sorted by number, each once), those that have
-    /// one, in any order. Meters with a measured reading in the two hours before cost one pass.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn previous_measured_of(
-        &self,
-        meters: &[Meter],
-        before: Ts,
-    ) -> Result<FxHashMap<Meter, Reading>, StoreError> {
-        let mut found = FxHashMap::default();
-        self.load(meters, before.plus(-NEAR), before, |meter, reading| {
-            if reading.is_measured() {
-                found.insert(meter, reading);
-            }
-        })?;
-        for meter in meters {
-            if !found.contains_key(meter)
-                && let Some(reading) = self.previous_measured(*meter, before)?
-            {
-                found.insert(*meter, reading);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Which way to find the readings of so many meters.
-    pub(super) fn plan(&self, meters: usize) -> rusqlite::Result<Plan> {
-        // numbers are dense, so the greatest is as good as the count and costs one seek
-        let all: usize = self
-            .conn()
-            .prepare_cached("SELECT coalesce(max(id) + 1, 0) FROM t_meter")?
-            .query_row([], |row| row.get::<_, u32>(0))?
-            .try_into()
-            .unwrap_or(usize::MAX);
-        Ok(if meters.saturating_mul(SCAN_SHARE) > all { Plan::Scan } else { Plan::Seek })
-    }
-
-    /// [`Reader::load`] by a given plan.
-    pub(super) fn load_by(
-        &self,
-        plan: Plan,
-        meters: &[Meter],
-        from: Ts,
-        to: Ts,
-        mut sink: impl FnMut(Meter, Reading),
-    ) -> rusqlite::Result<()> {
-        let order = |meter: Meter, reading: &Reading| match plan {
-            Plan::Seek => (0, meter, reading.ts),
-            Plan::Scan => (reading.ts.hour(), meter, reading.ts),
-        };
-        let mut waiting = self.waiting(plan, meters, from, to)?;
-        waiting.sort_by_key(|(meter, reading)| order(*meter, reading));
-        let mut waiting = waiting.into_iter().peekable();
-        self.accepted_by(plan, Some(meters), from, to, |meter, reading| {
-            if waiting.peek().is_some() {
-                let here = order(meter, &reading);
-                while let Some((meter, reading)) = waiting.next_if(|(m, r)| order(*m, r) < here) {
-                    sink(meter, reading);
-                }
-            }
-            sink(meter, reading);
-        })?;
-        waiting.for_each(|(meter, reading)| sink(meter, reading));
-        Ok(())
-    }
-
-    /// Accepted readings with `from <= ts < to`, of `meters` (sorted, each once) or of all, which
-    /// only a scan can give.
-    pub(super) fn accepted_by(
-        &self,
-        plan: Plan,
-        meters: Option<&[Meter]>,
-        from: Ts,
-        to: Ts,
-        mut sink: impl FnMut(Meter, Reading),
-    ) -> rusqlite::Result<()> {
-        debug_assert!(meters.is_none_or(|meters| meters.is_sorted()));
-        let within = |reading: &Reading| from <= reading.ts && reading.ts < to;
-        match (plan, meters) {
-            (_, Some([])) => Ok(()),
-            (Plan::Seek, Some(meters)) => meters.iter().try_for_each(|meter| {
-                self.through_hours(*meter, from, to, |reading| {
-                    sink(*meter, reading);
-                    true
-                })
-            }),
-            (Plan::Scan, _) | (Plan::Seek, None) => self.scan(meters, from, to, |meter, reading| {
-                if within(&reading) {
-                    sink(meter, reading);
-                }
-            }),
-        }
-    }
-
-    /// The accepted readings of one meter with `from <= ts < to`, in time order, until `sink` says
-    /// false. Costs one seek for each hour that holds anything.
-    pub(super) fn through_hours(
-        &self,
-        meter: Meter,
-        from: Ts,
-        to: Ts,
-        mut sink: impl FnMut(Reading) -> bool,
-    ) -> rusqlite::Result<()> {
-        let mut select = self.conn().prepare_cached(THROUGH_HOURS)?;
-        let mut found = select.query(params![meter.0, from.hour(), to.plus(-1).hour()])?;
-        while let Some(row) = found.next()? {
-            let reading = rows::reading(row)?;
-            if from <= reading.ts && reading.ts < to && !sink(reading) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the hours that touch `from..to` from end to end.
-    fn scan(
-        &self,
-        meters: Option<&[Meter]>,
-        from: Ts,
-        to: Ts,
-        mut sink: impl FnMut(Meter, Reading),
-    ) -> rusqlite::Result<()> {
-        let conn = self.conn();
-        let mut hours =
-            conn.prepare_cached("SELECT hour FROM t_hour WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour")?;
-        let mut hour_rows = conn.prepare_cached(HOUR_ROWS)?;
-        let first = meters.and_then(|meters| meters.first()).map_or(0, |meter| meter.0);
-        let last = meters.and_then(|meters| meters.last()).map_or(u32::MAX, |meter| meter.0);
-        let mut hours = hours.query([from.hour(), to.plus(-1).hour()])?;
-        while let Some(hour) = hours.next()? {
-            let mut wanted = meters.unwrap_or_default();
-            let mut found = hour_rows.query(params![hour.get::<_, i64>(0)?, first, last])?;
-            while let Some(row) = found.next()? {
-                let meter = Meter(row.get(6)?);
-                if meters.is_some() {
-                    // both are sorted, so each step looks at the next few
-                    while wanted.first().is_some_and(|next| *next < meter) {
-                        wanted = wanted.get(1..).unwrap_or_default();
-                    }
-                    if wanted.first() != Some(&meter) {
-                        continue;
-                    }
-                }
-                sink(meter, rows::reading(row)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Winners with `from <= ts < to` that wait in the error queue, in any order.
-    fn waiting(
-        &self,
-        plan: Plan,
-        meters: &[Meter],
-        from: Ts,
-        to: Ts,
-    ) -> rusqlite::Result<Vec<(Meter, Reading)>> {
-        let mut found = Vec::new();
-        match plan {
-            Plan::Seek => {
-                let mut select = self.conn().prepare_cached(&waiting("meter = ?3"))?;
-                for meter in meters {
-                    for row in
-                        select.query_map(params![from.micros(), to.micros(), meter.0], rows::quarantined)?
-                    {
-                        found.push(row?);
-                    }
-                }
-            }
-            Plan::Scan => {
-                let mut select = self.conn().prepare_cached(&waiting("meter IS NOT NULL"))?;
-                for row in select.query_map([from.micros(), to.micros()], rows::quarantined)? {
-                    let (meter, reading) = row?;
-                    if meters.binary_search(&meter).is_ok() {
-                        found.push((meter, reading));
-                    }
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// The nearest measured reading, by way of the days that have any: the first one found in the
-    /// window of the nearest day is the nearest of all, for a later day's window reaches further.
-    fn nearest(&self, meter: Meter, at: Ts, way: Way) -> rusqlite::Result<Option<Reading>> {
-        let mut days = self.conn().prepare_cached(match way {
-            Way::Back => {
-                "SELECT day FROM t_day WHERE meter = ?1 AND day <= ?2 + 1 AND state <> 0 ORDER BY day DESC"
-            }
-            Way::Forth => {
-                "SELECT day FROM t_day WHERE meter = ?1 AND day >= ?2 - 1 AND state <> 0 ORDER BY day"
-            }
-        })?;
-        let mut days = days.query(params![meter.0, at.day()])?;
-        while let Some(day) = days.next()? {
-            let begin = Ts::from_micros(day.get::<_, i64>(0)?.saturating_mul(DAY));
-            let (from, to) = (begin.plus(-ZONE_MAX), begin.plus(DAY + ZONE_MAX));
-            let found = match way {
-                Way::Back => self.nearest_within(meter, from, to.min(at), way)?,
-                Way::Forth => self.nearest_within(meter, from.max(at), to, way)?,
-            };
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    /// The last (or first) measured reading with `from <= ts < to`.
-    fn nearest_within(&self, meter: Meter, from: Ts, to: Ts, way: Way) -> rusqlite::Result<Option<Reading>> {
-        let mut hours = self.conn().prepare_cached(match way {
-            Way::Back => LAST_MEASURED,
-            Way::Forth => FIRST_MEASURED,
-        })?;
-        let mut found = hours.query(params![meter.0, from.hour(), to.plus(-1).hour()])?;
-        let mut accepted = None;
-        while let (None, Some(row)) = (accepted, found.next()?) {
-            accepted = Some(rows::reading(row)?).filter(|r| from <= r.ts && r.ts < to);
-        }
-        let order = if way == Way::Back { "DESC" } else { "" };
-        let outlier = self
-            .conn()
-            .prepare_cached(&format!(
-                "{} AND reason = 11 ORDER BY ts {order} LIMIT 1",
-                waiting("meter = ?3")
-            ))?
-            .query_row(params![from.micros(), to.micros(), meter.0], rows::quarantined)
-            .optional()?
-            .map(|(_, reading)| reading);
-        Ok(match way {
-            Way::Back => accepted.into_iter().chain(outlier).max_by_key(|r| r.ts),
-            Way::Forth => accepted.into_iter().chain(outlier).min_by_key(|r| r.ts),
-        })
-    }
-}
-
-const THROUGH_HOURS: &str = "SELECT r.hour, r.at, r.kw, r.flags, r.upload, r.row_number
-    FROM t_hour h CROSS JOIN t_reading r ON r.hour = h.hour
-    WHERE h.hour BETWEEN ?2 AND ?3 AND r.meter = ?1 ORDER BY h.hour, r.at";
-
-const HOUR_ROWS: &str = "SELECT r.hour, r.at, r.kw, r.flags, r.upload, r.row_number, r.meter FROM t_reading r
-    WHERE r.hour = ?1 AND r.meter BETWEEN ?2 AND ?3 ORDER BY r.meter, r.at";
-
-const LAST_MEASURED: &str = "SELECT r.hour, r.at, r.kw, r.flags, r.upload, r.row_number
-    FROM t_hour h CROSS JOIN t_reading r ON r.hour = h.hour
-    WHERE h.hour BETWEEN ?2 AND ?3 AND r.meter = ?1 AND r.flags & 32 = 0 ORDER BY h.hour DESC, r.at DESC";
-
-const FIRST_MEASURED: &str = "SELECT r.hour, r.at, r.kw, r.flags, r.upload, r.row_number
-    FROM t_hour h CROSS JOIN t_reading r ON r.hour = h.hour
-    WHERE h.hour BETWEEN ?2 AND ?3 AND r.meter = ?1 AND r.flags & 32 = 0 ORDER BY h.hour, r.at";
-
-// the bit in the two statements above, and the code of an outlier
-const _: () = assert!(1 << Flag::MissingValue as u8 == 32 && greenstream_core::Reason::Outlier as u8 == 11);
-/// The statements of this module, for the test that none of them reads all readings.
+mod content;
+mod disk;
+mod entry;
+mod error;
+mod group;
+mod hash;
+mod index;
+mod journal;
+mod object;
+mod source;
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 4] = [THROUGH_HOURS, HOUR_ROWS, LAST_MEASURED, FIRST_MEASURED];
+mod tests;
+mod verify;
 
-/// Winners in the error queue with `?1 <= ts < ?2`; a discarded row is no winner, and a released or
-/// edited one is an accepted reading.
-fn waiting(whose: &str) -> String {
-    format!(
-        "SELECT {} FROM t_error WHERE {whose} AND ts >= ?1 AND ts < ?2 AND status = 0 AND reason >= 9",
-        rows::QUARANTINED_COLUMNS
-    )
+pub use content::{Content, DECODED_BYTES_MAX, Failure};
+pub(crate) use disk::create_folder;
+pub use entry::{Action, Body, ConfigurationBody, DecisionBody, Entry, RetryBody, UploadBody};
+pub use error::Error;
+pub use hash::{Hash, Hasher};
+pub use index::{Known, UploadEntry};
+pub use journal::Entries;
+pub use object::Objects;
+pub(crate) use source::Stamp;
+pub use source::{NAME_BYTES_MAX, Source, UPLOAD_BYTES_MAX, hash_of, name_of, open_regular, what_is};
+pub use verify::{Finding, Progress, verify};
+
+use disk::Disk;
+use error::Doing;
+use greenstream_core::Ts;
+use group::{Group, write_segment};
+use index::Index;
+use journal::Journal;
+use std::fs;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Threads that take files out of the inbox: they wait for the disk, not for a core.
+const REMOVERS: usize = 16;
+
+/// An upload that is to land.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Incoming {
+    /// Where its bytes are.
+    pub source: Source,
+    /// Its name, for people; cut at [`NAME_BYTES_MAX`] bytes. See [`name_of`].
+    pub name: String,
+    /// The feed that reads it.
+    pub feed: String,
+    /// The zone of wall times without offset, where one was given.
+    pub time_zone: Option<String>,
+    /// The meter, where the feed takes it from the name.
+    pub meter: Option<String>,
+    /// The landing time.
+    pub landed_at: Ts,
+}
+
+/// What became of an upload.
+#[derive(Debug)]
+pub enum Landed {
+    /// It has landed.
+    New {
+        /// Its sequence number.
+        upload: u32,
+        /// Its journal entry.
+        entry: u64,
+    },
+    /// The same bytes (and meter) landed before, under the same feed and zone: another delivery.
+    Delivered {
+        /// The upload they are.
+        upload: u32,
+    },
+    /// The same bytes landed before under another feed or zone. Nothing changed, and a file of the
+    /// inbox is still there: the caller decides, for a dead letter by [`Body::Retry`].
+    Refused {
+        /// The upload they are.
+        upload: u32,
+        /// The feed that holds for it.
+        feed: String,
+        /// The zone that holds for it.
+        time_zone: Option<String>,
+    },
+    /// The source could not be read: gone, no regular file, too large, written while it was read.
+    /// Nothing of it landed; the others of the group did.
+    Unread(Error),
+}
+
+/// A landing zone for reading. Any number of readers may look at one while its owner lands.
+pub struct Zone {
+    folder: PathBuf,
+    objects: Objects,
+    journal: Journal,
+    index: Index,
+}
+
+impl Zone {
+    /// Reads the journal of a landing zone and checks its chain; changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] naming file and line of the first damage, [`Error::Io`].
+    pub fn look(folder: &Path) -> Result<Zone, Error> {
+        let mut zone = Zone {
+            folder: folder.to_owned(),
+            objects: Objects::new(folder),
+            journal: Journal::new(folder.join("journal")),
+            index: Index::default(),
+        };
+        zone.journal.read_all(into(&mut zone.index))?;
+        Ok(zone)
+    }
+
+    /// Takes in what landed since the journal was read.
+    ///
+    /// # Errors
+    /// As [`Zone::look`].
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.journal.read_new(into(&mut self.index))
+    }
+
+    /// The number and the hash of the last entry; 0 and 64 zeros where there is none.
+    #[must_use]
+    pub fn head(&self) -> (u64, String) {
+        let head = self.journal.head();
+        (head.entry, head.hash.to_string())
+    }
+
+    /// The entries after `entry` up to the head as it is now, from disk. The iterator stands alone: the
+    /// zone may land more while it is read.
+    #[must_use]
+    pub fn entries_after(&self, entry: u64) -> Entries {
+        self.journal.entries_after(entry)
+    }
+
+    /// One upload, from 1.
+    #[must_use]
+    pub fn upload(&self, upload: u32) -> Option<&UploadEntry> {
+        self.index.get(upload)
+    }
+
+    /// All uploads, in the order in which they landed.
+    #[must_use]
+    pub fn uploads(&self) -> &[UploadEntry] {
+        self.index.uploads()
+    }
+
+    /// The configuration that holds, as the journal has it.
+    #[must_use]
+    pub fn configuration(&self) -> Option<&Arc<ConfigurationBody>> {
+        self.index.configuration()
+    }
+
+    /// Whether an upload has these bytes: what landing them would find.
+    #[must_use]
+    pub fn known(&self, sha256: &Hash, meter: Option<&str>, feed: &str, time_zone: Option<&str>) -> Known {
+        index::find([&self.index, &Index::default()], sha256, meter, feed, time_zone)
+    }
+
+    /// The objects, for workers that read contents while the zone lands more.
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        self.objects.clone()
+    }
+
+    /// The decoded bytes of an upload, at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchUpload`], [`Error::Io`]; damage shows while reading.
+    pub fn content(&self, upload: u32, limit: u64) -> Result<Content, Error> {
+        self.objects.content(&self.get(upload)?.sha256, limit)
+    }
+
+    /// Decoded bytes of an upload from `offset` on, `len` of them, or fewer where it ends.
+    ///
+    /// # Errors
+    /// [`Failure::World`] as [`Zone::content`], [`Failure::Refused`] where it is damaged before that.
+    pub fn range(&self, upload: u32, offset: u64, len: usize) -> Result<Vec<u8>, Failure> {
+        self.objects.range(&self.get(upload)?.sha256, offset, len)
+    }
+
+    fn get(&self, upload: u32) -> Result<&UploadEntry, Error> {
+        self.upload(upload).ok_or(Error::NoSuchUpload { upload })
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+}
+
+/// Takes entries that were read into an index, if they fit what came before.
+fn into(index: &mut Index) -> impl FnMut(Entry) -> Result<(), String> + '_ {
+    |entry| {
+        index.check(&entry.body)?;
+        index.add(entry.entry, entry.at, entry.body);
+        Ok(())
+    }
+}
+
+/// A landing zone and the right to land in it. One process holds it: see [`crate::home::Home`].
+pub struct Landing {
+    zone: Zone,
+    disk: Disk,
+    /// Whether a group failed half-way, so that the disk may hold more or less than is known here.
+    in_doubt: bool,
+}
+
+impl Deref for Landing {
+    type Target = Zone;
+
+    fn deref(&self) -> &Zone {
+        &self.zone
+    }
+}
+
+impl Landing {
+    /// Opens a landing zone, or begins one; clears away what a crash left half done.
+    ///
+    /// # Errors
+    /// As [`Zone::look`]; also [`Error::Journal`] where there are objects and no journal, for to begin a
+    /// new one beside them would bury the loss.
+    pub fn open(folder: &Path) -> Result<Landing, Error> {
+        Landing::open_on(folder, |_| {})
+    }
+
+    /// Opens on a disk that `prepare` has changed: tests make its steps fail.
+    fn open_on(folder: &Path, prepare: impl FnOnce(&mut Disk)) -> Result<Landing, Error> {
+        for name in ["tmp", "journal"] {
+            create_folder(&folder.join(name)).doing("create", &folder.join(name))?;
+        }
+        let zone = Zone::look(folder)?;
+        zone.objects.create_folders()?;
+        let mut disk = Disk::open(folder)?;
+        prepare(&mut disk);
+        let mut landing = Landing { zone, disk, in_doubt: true };
+        landing.clear_up()?;
+        if landing.journal.head().entry == 0 && verify::has_objects(&landing.objects)? {
+            return Err(Error::Journal {
+                path: landing.journal.next_segment(),
+                line: 1,
+                problem: "there are objects, but the journal is gone".to_owned(),
+            });
+        }
+        Ok(landing)
+    }
+
+    /// Lands a group: when this returns, all of it is on stable storage. Files of the inbox are then
+    /// removed, but for those refused or unread. The answers stand in the order given.
+    ///
+    /// # Errors
+    /// An error means that nothing of the group was acknowledged; it may be landed again as it is.
+    /// What had become durable all the same then answers as delivered.
+    pub fn land(&mut self, incoming: Vec<Incoming>) -> Result<Vec<Landed>, Error> {
+        self.clear_up()?;
+        self.in_doubt = true;
+        let inbox: Vec<Option<PathBuf>> = incoming.iter().map(|one| inbox_path(&one.source)).collect();
+        let landed = self.land_group(incoming);
+        if landed.is_err() {
+            // gives the space back now if it can; else the next call tries again
+            let _ = self.clear_up();
+        }
+        let landed = landed?;
+        let taken = landed.iter().zip(inbox).filter_map(|((landed, stamp), path)| match landed {
+            Landed::New { .. } | Landed::Delivered { .. } => (*stamp).zip(path),
+            Landed::Refused { .. } | Landed::Unread(_) => None,
+        });
+        self.remove_sources(&taken.collect::<Vec<_>>());
+        Ok(landed.into_iter().map(|(landed, _)| landed).collect())
+    }
+
+    fn land_group(&mut self, incoming: Vec<Incoming>) -> Result<Vec<(Landed, Option<Stamp>)>, Error> {
+        let mut group = Group::new(&self.zone, &self.disk, incoming.len());
+        let landed = incoming.into_iter().map(|one| group.take(one)).collect::<Result<Vec<_>, Error>>()?;
+        let (lines, hashes) = self.zone.journal.lines(&group.bodies)?;
+        if !group.drafts.is_empty() || !group.bodies.is_empty() {
+            let segment = group.settle(&lines)?;
+            let (bodies, drafts) = (group.bodies, group.drafts);
+            if !bodies.is_empty() {
+                self.publish(&segment, &hashes, bodies)?;
+            }
+            self.discard(drafts.into_iter().chain([segment]));
+        } else {
+            self.in_doubt = false;
+        }
+        Ok(landed)
+    }
+
+    /// Writes decisions, retries or a configuration to the journal, all of them or none.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for an entry that no reader would accept, and for uploads: they come by
+    /// [`Landing::land`]. Otherwise as there.
+    pub fn append(&mut self, bodies: Vec<(Ts, Body)>) -> Result<Vec<Entry>, Error> {
+        self.clear_up()?;
+        let mut ahead = self.zone.index.after();
+        for (at, body) in &bodies {
+            if matches!(body, Body::Upload(_)) {
+                return Err(Error::Unfit { problem: "uploads land with their bytes".to_owned() });
+            }
+            ahead.check(body).map_err(|problem| Error::Unfit { problem })?;
+            ahead.add(0, *at, body.clone());
+        }
+        if bodies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (lines, hashes) = self.zone.journal.lines(&bodies)?;
+        let first = self.zone.journal.head().entry + 1;
+        self.in_doubt = true;
+        let written = self.append_lines(&lines, &hashes, bodies.clone());
+        if written.is_err() {
+            let _ = self.clear_up();
+        }
+        written?;
+        let numbered = (first..).zip(hashes).zip(bodies);
+        Ok(numbered.map(|((entry, hash), (at, body))| Entry { entry, hash, at, body }).collect())
+    }
+
+    fn append_lines(&mut self, lines: &[u8], hashes: &[Hash], bodies: Vec<(Ts, Body)>) -> Result<(), Error> {
+        let (draft, segment) = write_segment(&self.zone, &self.disk, lines)?;
+        self.disk.sync(&draft)?;
+        self.publish(&segment, hashes, bodies)?;
+        self.discard([segment]);
+        Ok(())
+    }
+
+    fn publish(&mut self, segment: &Path, hashes: &[Hash], bodies: Vec<(Ts, Body)>) -> Result<(), Error> {
+        let first = self.zone.journal.head().entry + 1;
+        self.zone.journal.publish(&self.disk, segment, hashes)?;
+        for (entry, (at, body)) in (first..).zip(bodies) {
+            self.zone.index.add(entry, at, body);
+        }
+        Ok(())
+    }
+
+    /// Ends a group that has landed: removes second names that are no longer needed. What stays is cleared
+    /// away before the next group.
+    fn discard(&mut self, drafts: impl IntoIterator<Item = PathBuf>) {
+        self.in_doubt = false;
+        for draft in drafts {
+            if let Err(error) = self.disk.remove(&draft) {
+                tracing::warn!(%error, "a temporary file stays until the next group");
+                self.in_doubt = true;
+            }
+        }
+    }
+
+    /// Takes files out of the inbox, several at a time: some disks take milliseconds to free a file's
+    /// space, and one after the other would then be the slowest part of landing (on one such disk 280
+    /// files a second, and 3,200 so).
+    fn remove_sources(&self, sources: &[(Stamp, PathBuf)]) {
+        let remove = |some: &[(Stamp, PathBuf)]| {
+            for (stamp, path) in some {
+                if let Err(error) = self.disk.remove_source(path, stamp) {
+                    tracing::warn!(%error, hint = error.hint(), "a file has landed and stays in the inbox");
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let mut shares = sources.chunks(sources.len().div_ceil(REMOVERS).max(1));
+            let own = shares.next().unwrap_or_default();
+            for share in shares {
+                scope.spawn(move || remove(share));
+            }
+            remove(own);
+        });
+    }
+
+    /// Brings memory and disk together after a crash or a failure: takes in a segment that did reach
+    /// its name, then removes objects that no entry names and everything in `tmp/`.
+    fn clear_up(&mut self) -> Result<(), Error> {
+        if !self.in_doubt {
+            return Ok(());
+        }
+        self.disk.sync_folder(self.zone.journal.folder())?;
+        self.zone.refresh()?;
+        let tmp = self.zone.tmp();
+        for found in fs::read_dir(&tmp).doing("list", &tmp)? {
+            let path = found.doing("list", &tmp)?.path();
+            let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
+            if let Some(hash) = hash.filter(|hash| !self.zone.index.holds(hash)) {
+                self.disk.remove(&self.zone.objects.path_of(&hash))?;
+            }
+            self.disk.remove(&path)?;
+        }
+        self.in_doubt = false;
+        Ok(())
+    }
+}
+
+fn inbox_path(source: &Source) -> Option<PathBuf> {
+    if let Source::Inbox(path) = source { Some(path.clone()) } else { None }
 }
