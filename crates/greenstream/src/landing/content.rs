@@ -138,6 +138,17 @@ impl Content {
         }
     }
 
+    /// Puts another file under the decoder, for tests of a failing disk.
+    #[cfg(test)]
+    pub(super) fn break_disk(&mut self, file: File) {
+        let raw = Raw(BufReader::new(file));
+        match &mut self.decoder {
+            Decoder::Plain(plain) => *plain = raw,
+            Decoder::Gzip(gzip) => *gzip.get_mut() = raw,
+            Decoder::Zstd(zstd) => *zstd.get_mut() = raw,
+        }
+    }
+
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         match &mut self.decoder {
             Decoder::Plain(raw) => {

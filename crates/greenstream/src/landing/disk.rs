@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// One step, as tests see it before it is done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "read by the fault tests"))]
 pub(super) enum Step<'a> {
     Create(&'a Path),
     Write(&'a Path, &'a [u8]),
@@ -94,8 +93,9 @@ impl Disk {
     ///
     /// For a group of files this is one wait in place of two for each file. Linux (from 5.8 on)
     /// waits for all of it and reports every write error since `handle` was opened, so it promises
-    /// what `fsync` of each file and folder would; it may also report the error of a file that is
-    /// none of ours, and then the group is written again, which harms nothing.
+    /// what `fsync` of each file and folder would. After an error no page can be trusted to be written
+    /// by a second sync, so the caller removes the group's files and writes them anew. The error may be
+    /// that of a file which is none of ours; then the group is written twice, which harms nothing.
     pub(super) fn sync_all(&self) -> Result<(), Error> {
         self.step(&Step::SyncAll)
             .and_then(|()| Ok(rustix::fs::syncfs(&self.handle)?))

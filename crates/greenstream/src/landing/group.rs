@@ -13,7 +13,7 @@ use super::source::{BLOCK, Reading, Source, Stamp, short_name};
 use super::{Incoming, Landed, Zone};
 use greenstream_core::Ts;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Up to so many files, each is synced alone; above, one sync of the file system is quicker. Alone
 /// costs a wait for each file and each folder, but does not wait for what others have written.
@@ -29,6 +29,8 @@ pub(super) struct Group<'a> {
     pub(super) bodies: Vec<(Ts, Body)>,
     /// Second names in `tmp/`, to be removed once the group has landed.
     pub(super) drafts: Vec<PathBuf>,
+    /// What is to be synced, where each is synced alone.
+    unsynced: Vec<Draft>,
     folders: BTreeSet<PathBuf>,
     sync_each: bool,
     block: Vec<u8>,
@@ -56,6 +58,7 @@ impl<'a> Group<'a> {
             fresh: zone.index.after(),
             bodies: Vec::new(),
             drafts: Vec::new(),
+            unsynced: Vec::new(),
             folders: BTreeSet::new(),
             sync_each: size <= SYNC_EACH_MAX,
             block: Vec::new(),
@@ -174,46 +177,42 @@ impl<'a> Group<'a> {
                 draft
             }
         };
-        if self.sync_each {
-            self.disk.sync(&draft)?;
-        }
         let object = self.zone.objects.path_of(&read.sha256);
         // What stands there is no landed object: it was left by a crash, and its bytes may be gone.
         self.disk.remove(&object)?;
         self.disk.link(&name, &object)?;
         self.drafts.push(name);
-        self.folders.insert(self.zone.objects.folder_of(&read.sha256));
+        if self.sync_each {
+            self.unsynced.push(draft);
+            self.folders.insert(self.zone.objects.folder_of(&read.sha256));
+        }
         Ok(())
     }
 
-    /// Makes everything taken in durable, contents and names, with the lines of its entries in a
-    /// draft whose path is given.
+    /// Makes everything taken in durable, contents and names, with the lines of its entries in a draft whose
+    /// path is given. Everything is written and named before the first sync, so that a file system with
+    /// one log has little left to do for the others.
     pub(super) fn settle(&mut self, lines: &[u8]) -> Result<PathBuf, Error> {
-        let path = write_segment(self.zone, self.disk, lines, self.sync_each)?;
-        if self.sync_each {
-            // first the names that tell an object without an entry after a crash
-            self.disk.sync_folder(&self.zone.tmp())?;
-            for folder in &self.folders {
-                self.disk.sync_folder(folder)?;
-            }
-        } else {
+        let (segment, path) = write_segment(self.zone, self.disk, lines)?;
+        if !self.sync_each {
             self.disk.sync_all()?;
+            return Ok(path);
+        }
+        for draft in self.unsynced.iter().chain([&segment]) {
+            self.disk.sync(draft)?;
+        }
+        for folder in &self.folders {
+            self.disk.sync_folder(folder)?;
         }
         Ok(path)
     }
 }
 
 /// Writes the lines of a segment to its draft.
-pub(super) fn write_segment(zone: &Zone, disk: &Disk, lines: &[u8], sync: bool) -> Result<PathBuf, Error> {
-    let path = zone.tmp().join(segment_draft(&zone.journal.next_segment()));
+pub(super) fn write_segment(zone: &Zone, disk: &Disk, lines: &[u8]) -> Result<(Draft, PathBuf), Error> {
+    let segment = zone.journal.next_segment();
+    let path = zone.tmp().join(segment.file_name().unwrap_or(segment.as_os_str()));
     let mut draft = disk.create(&path)?;
     disk.write(&mut draft, lines)?;
-    if sync {
-        disk.sync(&draft)?;
-    }
-    Ok(path)
-}
-
-fn segment_draft(segment: &Path) -> &Path {
-    segment.file_name().map_or(segment, Path::new)
+    Ok((draft, path))
 }

@@ -258,9 +258,18 @@ impl Segment {
         Error::Journal { path: self.path.clone(), line: self.line.max(1), problem }
     }
 
-    /// The next entry; none at the end. After damage the chain goes on from the damaged line's own
-    /// bytes, so that verification finds each damage once.
-    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+    /// The next entry; none at the end.
+    fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+        match self.step()? {
+            Some((_, Some(problem))) => Err(self.damage(problem)),
+            Some((entry, None)) => Ok(Some(entry)),
+            None => Ok(None),
+        }
+    }
+
+    /// The next entry, and what is wrong with its place in the chain. After damage the chain goes on from
+    /// the damaged line's own bytes and number, so that verification finds each damage once.
+    pub(super) fn step(&mut self) -> Result<Option<(Entry, Option<String>)>, Error> {
         self.buffer.clear();
         let limit = LINE_BYTES_MAX + 1;
         self.lines.by_ref().take(limit).read_until(b'\n', &mut self.buffer).doing("read", &self.path)?;
@@ -270,20 +279,21 @@ impl Segment {
         self.line += 1;
         let whole = self.buffer.pop_if(|byte| *byte == b'\n').is_some();
         let (before, hash) = (self.head, Hash::of(&self.buffer));
-        self.head = Head { entry: before.entry + 1, hash };
+        let number = before.entry + 1;
+        self.head = Head { entry: number, hash };
+        let trusted = std::mem::take(&mut self.trusts_first);
         if !whole {
             return Err(self.damage("the line is torn: it has no end".to_owned()));
         }
         let line = parse_line(&self.buffer).map_err(|problem| self.damage(problem))?;
-        if line.entry != self.head.entry {
-            let problem = format!("entry {} stands where entry {} belongs", line.entry, self.head.entry);
-            self.head.entry = line.entry;
-            return Err(self.damage(problem));
-        }
-        if line.prev != before.hash && !std::mem::take(&mut self.trusts_first) {
-            return Err(self.damage("the chain is broken: the line before is not the one it was".to_owned()));
-        }
-        self.trusts_first = false;
-        Ok(Some(Entry { entry: line.entry, hash, at: line.at, body: line.body }))
+        self.head.entry = line.entry;
+        let problem = if line.entry != number {
+            Some(format!("entry {} stands where entry {number} belongs", line.entry))
+        } else if line.prev != before.hash && !trusted {
+            Some("the chain is broken: the line before is not the one it was".to_owned())
+        } else {
+            None
+        };
+        Ok(Some((Entry { entry: line.entry, hash, at: line.at, body: line.body }, problem)))
     }
 }

@@ -46,6 +46,9 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Threads that take files out of the inbox: they wait for the disk, not for a core.
+const REMOVERS: usize = 16;
+
 /// An upload that is to land.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Incoming {
@@ -226,12 +229,19 @@ impl Landing {
     /// As [`Zone::look`]; also [`Error::Journal`] where there are objects and no journal, for to begin a
     /// new one beside them would bury the loss.
     pub fn open(folder: &Path) -> Result<Landing, Error> {
+        Landing::open_on(folder, |_| {})
+    }
+
+    /// Opens on a disk that `prepare` has changed: tests make its steps fail.
+    fn open_on(folder: &Path, prepare: impl FnOnce(&mut Disk)) -> Result<Landing, Error> {
         for name in ["tmp", "journal"] {
             create_folder(&folder.join(name)).doing("create", &folder.join(name))?;
         }
         let zone = Zone::look(folder)?;
         zone.objects.create_folders()?;
-        let mut landing = Landing { zone, disk: Disk::open(folder)?, in_doubt: true };
+        let mut disk = Disk::open(folder)?;
+        prepare(&mut disk);
+        let mut landing = Landing { zone, disk, in_doubt: true };
         landing.clear_up()?;
         if landing.journal.head().entry == 0 && verify::has_objects(&landing.objects)? {
             return Err(Error::Journal {
@@ -259,14 +269,11 @@ impl Landing {
             let _ = self.clear_up();
         }
         let landed = landed?;
-        self.in_doubt = false;
-        for ((landed, stamp), path) in landed.iter().zip(inbox) {
-            if let (Landed::New { .. } | Landed::Delivered { .. }, Some(stamp), Some(path)) =
-                (landed, stamp, path)
-            {
-                self.remove_source(&path, stamp);
-            }
-        }
+        let taken = landed.iter().zip(inbox).filter_map(|((landed, stamp), path)| match landed {
+            Landed::New { .. } | Landed::Delivered { .. } => (*stamp).zip(path),
+            Landed::Refused { .. } | Landed::Unread(_) => None,
+        });
+        self.remove_sources(&taken.collect::<Vec<_>>());
         Ok(landed.into_iter().map(|(landed, _)| landed).collect())
     }
 
@@ -281,6 +288,8 @@ impl Landing {
                 self.publish(&segment, &hashes, bodies)?;
             }
             self.discard(drafts.into_iter().chain([segment]));
+        } else {
+            self.in_doubt = false;
         }
         Ok(landed)
     }
@@ -311,13 +320,13 @@ impl Landing {
             let _ = self.clear_up();
         }
         written?;
-        self.in_doubt = false;
         let numbered = (first..).zip(hashes).zip(bodies);
         Ok(numbered.map(|((entry, hash), (at, body))| Entry { entry, hash, at, body }).collect())
     }
 
     fn append_lines(&mut self, lines: &[u8], hashes: &[Hash], bodies: Vec<(Ts, Body)>) -> Result<(), Error> {
-        let segment = write_segment(&self.zone, &self.disk, lines, true)?;
+        let (draft, segment) = write_segment(&self.zone, &self.disk, lines)?;
+        self.disk.sync(&draft)?;
         self.publish(&segment, hashes, bodies)?;
         self.discard([segment]);
         Ok(())
@@ -332,19 +341,37 @@ impl Landing {
         Ok(())
     }
 
-    /// Removes second names that are no longer needed. A failure costs space until the next start.
-    fn discard(&self, drafts: impl IntoIterator<Item = PathBuf>) {
+    /// Ends a group that has landed: removes second names that are no longer needed. What stays is cleared
+    /// away before the next group.
+    fn discard(&mut self, drafts: impl IntoIterator<Item = PathBuf>) {
+        self.in_doubt = false;
         for draft in drafts {
             if let Err(error) = self.disk.remove(&draft) {
-                tracing::warn!(%error, "a temporary file stays until the next start");
+                tracing::warn!(%error, "a temporary file stays until the next group");
+                self.in_doubt = true;
             }
         }
     }
 
-    fn remove_source(&self, path: &Path, stamp: &Stamp) {
-        if let Err(error) = self.disk.remove_source(path, stamp) {
-            tracing::warn!(%error, hint = error.hint(), "a file has landed and stays in the inbox");
-        }
+    /// Takes files out of the inbox, several at a time: some disks take milliseconds to free a file's
+    /// space, and one after the other would then be the slowest part of landing (on one such disk 280
+    /// files a second, and 3,200 so).
+    fn remove_sources(&self, sources: &[(Stamp, PathBuf)]) {
+        let remove = |some: &[(Stamp, PathBuf)]| {
+            for (stamp, path) in some {
+                if let Err(error) = self.disk.remove_source(path, stamp) {
+                    tracing::warn!(%error, hint = error.hint(), "a file has landed and stays in the inbox");
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let mut shares = sources.chunks(sources.len().div_ceil(REMOVERS).max(1));
+            let own = shares.next().unwrap_or_default();
+            for share in shares {
+                scope.spawn(move || remove(share));
+            }
+            remove(own);
+        });
     }
 
     /// Brings memory and disk together after a crash or a failure: takes in a segment that did reach

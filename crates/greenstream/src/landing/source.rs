@@ -10,8 +10,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes read at a time, and the most that is held of a large file. Smaller costs system calls,
-/// larger costs memory.
-pub(super) const BLOCK: usize = 1 << 20;
+/// larger costs memory. Tests land hundreds of files above it, so theirs is small.
+pub(super) const BLOCK: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
 
 /// The largest source that lands, in bytes as received. It bounds the disk and the time that one
 /// sender can take; a day of 50,000 meters has 250 MB.
@@ -104,6 +104,12 @@ impl Stamp {
             bytes: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         }
+    }
+
+    /// A state without a file, for tests.
+    #[cfg(test)]
+    pub(crate) const fn made_up(bytes: u64, modified: i64) -> Stamp {
+        Stamp { device: 0, inode: 0, bytes, modified: (modified, 0) }
     }
 
     /// When it was last written, in seconds and nanoseconds since the epoch.

@@ -111,6 +111,11 @@ impl<'a> Walk<'a> {
         self.findings.push(Finding { path, problem });
     }
 
+    fn damage(&mut self, segment: &Segment, problem: &str) {
+        self.find(segment.path().to_owned(), format!("is damaged in line {}: {problem}", segment.line));
+        self.last_upload = None;
+    }
+
     fn foreign_files(&mut self) -> Result<(), Error> {
         for path in entries_of(&self.folder)? {
             if path.file_name().and_then(|name| name.to_str()).and_then(segment_first).is_none() {
@@ -141,13 +146,15 @@ impl<'a> Walk<'a> {
 
     fn segment(&mut self, mut segment: Segment) -> Result<(), Error> {
         loop {
-            match segment.next_entry() {
-                Ok(Some(entry)) => self.entry(&segment, entry),
-                Ok(None) => break,
-                Err(Error::Journal { path, line, problem }) => {
-                    self.find(path, format!("is damaged in line {line}: {problem}"));
-                    self.last_upload = None;
+            match segment.step() {
+                Ok(Some((entry, problem))) => {
+                    if let Some(problem) = problem {
+                        self.damage(&segment, &problem);
+                    }
+                    self.entry(&segment, entry);
                 }
+                Ok(None) => break,
+                Err(Error::Journal { problem, .. }) => self.damage(&segment, &problem),
                 Err(error) => return Err(error),
             }
         }
@@ -162,14 +169,11 @@ impl<'a> Walk<'a> {
         if let Some((_, hash)) = self.expected.filter(|(number, _)| *number == entry.entry)
             && entry.hash.to_string() != hash
         {
-            let problem = format!("is damaged in line {}: entry {} has changed", segment.line, entry.entry);
-            self.find(segment.path().to_owned(), problem);
+            self.damage(segment, &format!("entry {} has changed", entry.entry));
         }
         let Body::Upload(body) = entry.body else { return };
         if let Some(last) = self.last_upload.filter(|last| last.checked_add(1) != Some(body.upload)) {
-            let problem =
-                format!("is damaged in line {}: upload {} follows upload {last}", segment.line, body.upload);
-            self.find(segment.path().to_owned(), problem);
+            self.damage(segment, &format!("upload {} follows upload {last}", body.upload));
         }
         self.last_upload = Some(body.upload);
         let found = AtomicBool::new(false);

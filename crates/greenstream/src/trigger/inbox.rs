@@ -178,3 +178,166 @@ fn heard_in(folder: &Path, event: notify::Result<notify::Event>) -> Vec<Heard> {
     };
     event.paths.iter().filter_map(of_path).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    /// Long enough for a busy machine; a test that passes never waits so long.
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// Nothing settles by being seen: what comes, comes by events.
+    const HEARD_ONLY: Pace =
+        Pace { settled_after: Duration::from_secs(3600), scan_every: Duration::from_secs(3600) };
+
+    /// Everything settles by being seen.
+    const QUICK: Pace =
+        Pace { settled_after: Duration::from_millis(1), scan_every: Duration::from_millis(20) };
+
+    fn names(files: &[PathBuf]) -> Vec<&str> {
+        files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect()
+    }
+
+    /// The next files, each removed as if it had landed, until there are so many.
+    fn taken(inbox: &mut Inbox, count: usize) -> Vec<PathBuf> {
+        let (mut files, deadline) = (Vec::new(), Instant::now() + LONG);
+        while files.len() < count {
+            assert!(Instant::now() < deadline, "only {files:?}");
+            for file in inbox.next(LONG).unwrap() {
+                fs::remove_file(&file).unwrap();
+                files.push(file);
+            }
+        }
+        files
+    }
+
+    fn hurry(inbox: &mut Inbox) {
+        (inbox.pace, inbox.next_scan) = (QUICK, Instant::now());
+        inbox.settling.hurry(QUICK);
+    }
+
+    #[test]
+    fn a_file_written_in_pieces_is_taken_when_it_is_closed_and_not_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        let mut file = fs::File::create(dir.path().join("slow.csv")).unwrap();
+        while !inbox.settling.is_busy("slow.csv".as_ref()) {
+            assert!(inbox.next(Duration::from_millis(10)).unwrap().is_empty());
+        }
+        hurry(&mut inbox);
+        for piece in ["one,", "two,", "three"] {
+            for _ in 0..5 {
+                assert!(inbox.next(Duration::from_millis(10)).unwrap().is_empty());
+            }
+            file.write_all(piece.as_bytes()).unwrap();
+        }
+        drop(file);
+        let files = inbox.next(LONG).unwrap();
+        assert_eq!(names(&files), ["slow.csv"]);
+        assert_eq!(fs::read(&files[0]).unwrap(), b"one,two,three");
+    }
+
+    #[test]
+    fn files_closed_or_renamed_into_the_folder_are_heard_of_in_that_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let (outside, inside) = (dir.path().join("outside"), dir.path().join("inbox"));
+        fs::create_dir_all(&outside).unwrap();
+        fs::create_dir_all(&inside).unwrap();
+        let mut inbox = Inbox::watch_at(&inside, HEARD_ONLY).unwrap();
+        fs::write(inside.join("z.csv"), "closed").unwrap();
+        fs::write(outside.join("a.csv"), "moved").unwrap();
+        fs::rename(outside.join("a.csv"), inside.join("a.csv")).unwrap();
+        fs::write(inside.join(".b.csv"), "hidden at first").unwrap();
+        fs::rename(inside.join(".b.csv"), inside.join("b.csv")).unwrap();
+        fs::write(inside.join("c.tmp"), "temporary at first").unwrap();
+        fs::rename(inside.join("c.tmp"), inside.join("c.csv")).unwrap();
+        assert_eq!(names(&taken(&mut inbox, 4)), ["z.csv", "a.csv", "b.csv", "c.csv"]);
+        assert!(inbox.next(Duration::ZERO).unwrap().is_empty());
+    }
+
+    #[test]
+    fn files_from_before_the_start_come_when_they_have_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.csv", "a.csv"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+            let at = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+            fs::File::options().append(true).open(dir.path().join(name)).unwrap().set_modified(at).unwrap();
+        }
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        assert!(inbox.next(Duration::ZERO).unwrap().is_empty());
+        hurry(&mut inbox);
+        assert_eq!(names(&taken(&mut inbox, 2)), ["a.csv", "b.csv"]);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_never_offered() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("inbox");
+        fs::create_dir(&inside).unwrap();
+        let mut inbox = Inbox::watch_at(&inside, QUICK).unwrap();
+        fs::write(dir.path().join("secret"), "x").unwrap();
+        symlink(dir.path().join("secret"), inside.join("link.csv")).unwrap();
+        symlink(dir.path().join("secret"), dir.path().join("moved.csv")).unwrap();
+        fs::rename(dir.path().join("moved.csv"), inside.join("moved.csv")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, inside.join("fifo.csv"), 0o600.into()).unwrap();
+        fs::create_dir(inside.join("folder.csv")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(inside.join("socket.csv")).unwrap();
+        for name in [".hidden.csv", "x.tmp", "x.part"] {
+            fs::write(inside.join(name), "x").unwrap();
+        }
+        for _ in 0..10 {
+            assert!(inbox.next(Duration::from_millis(10)).unwrap().is_empty());
+        }
+        fs::write(inside.join("good.csv"), "x").unwrap();
+        assert_eq!(names(&taken(&mut inbox, 1)), ["good.csv"]);
+    }
+
+    #[test]
+    fn a_file_that_did_not_land_is_offered_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.csv"), "x").unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), QUICK).unwrap();
+        for _ in 0..3 {
+            assert_eq!(names(&inbox.next(LONG).unwrap()), ["a.csv"]);
+        }
+    }
+
+    #[test]
+    fn a_burst_comes_in_batches() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        for i in 0..600 {
+            fs::write(dir.path().join(format!("{i:03}")), "x").unwrap();
+        }
+        let mut files = Vec::new();
+        while files.len() < 600 {
+            let batch = inbox.next(LONG).unwrap();
+            assert!(!batch.is_empty() && batch.len() <= BATCH_MAX, "{} after {}", batch.len(), files.len());
+            files.extend(batch);
+        }
+        assert!(files.is_sorted());
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_an_error_and_watched_again_once_it_is_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("inbox");
+        assert!(Inbox::watch(&inside).is_err());
+        fs::create_dir(&inside).unwrap();
+        let mut inbox = Inbox::watch_at(&inside, QUICK).unwrap();
+        fs::remove_dir(&inside).unwrap();
+        let deadline = Instant::now() + LONG;
+        while inbox.next(Duration::from_millis(5)).is_ok() {
+            assert!(Instant::now() < deadline);
+        }
+        fs::create_dir(&inside).unwrap();
+        while inbox.watcher.is_none() || inbox.next(Duration::from_millis(5)).is_err() {
+            assert!(Instant::now() < deadline);
+            let _ = inbox.next(Duration::from_millis(5));
+        }
+        fs::write(inside.join("a.csv"), "x").unwrap();
+        assert_eq!(names(&taken(&mut inbox, 1)), ["a.csv"]);
+    }
+}

@@ -56,6 +56,17 @@ enum Writer {
     Busy,
 }
 
+/// When a file that its writer holds open is worth a warning. It is not taken even then: what the writer
+/// still adds would be lost.
+const STUCK_AFTER: Duration = Duration::from_secs(600);
+
+/// What a listing means for one file.
+enum Sight {
+    Whole,
+    Wait,
+    Stuck,
+}
+
 #[derive(Default)]
 struct File {
     writer: Writer,
@@ -135,12 +146,15 @@ impl Settling {
         listing: Vec<(OsString, Seen)>,
     ) -> Vec<(OsString, &'static str)> {
         let (mut whole, mut unfit, mut names) = (Vec::new(), Vec::new(), HashSet::new());
+        let stuck = "unchanged for ten minutes and still open for writing";
         for (name, seen) in listing {
             match (unfit_name(&name), seen) {
                 (Some(why), _) | (None, Seen::Other(why)) => unfit.push((name, why)),
                 (None, Seen::Regular(stamp)) => {
-                    if self.see_file(now, &name, stamp) {
-                        whole.push((stamp.modified(), name.clone()));
+                    match self.see_file(now, &name, stamp) {
+                        Sight::Whole => whole.push((stamp.modified(), name.clone())),
+                        Sight::Stuck => unfit.push((name.clone(), stuck)),
+                        Sight::Wait => {}
                     }
                     names.insert(name);
                 }
@@ -152,11 +166,11 @@ impl Settling {
         self.see_unfit(now, unfit)
     }
 
-    fn see_file(&mut self, now: Instant, name: &OsStr, stamp: Stamp) -> bool {
+    fn see_file(&mut self, now: Instant, name: &OsStr, stamp: Stamp) -> Sight {
         if !self.files.contains_key(name) {
             self.files.insert(name.to_owned(), File::default());
         }
-        let Some(file) = self.files.get_mut(name) else { return false };
+        let Some(file) = self.files.get_mut(name) else { return Sight::Wait };
         let since = match file.seen {
             Some((before, since)) if before == stamp => since,
             _ => {
@@ -164,9 +178,15 @@ impl Settling {
                 now
             }
         };
-        let settled = now.duration_since(since) >= self.pace.settled_after;
+        let unchanged = now.duration_since(since);
         let again = file.offered.is_none_or(|at| now.duration_since(at) >= self.pace.scan_every);
-        file.writer != Writer::Busy && settled && again
+        match file.writer {
+            Writer::Busy if unchanged >= STUCK_AFTER => Sight::Stuck,
+            Writer::Unknown | Writer::Created if unchanged >= self.pace.settled_after && again => {
+                Sight::Whole
+            }
+            _ => Sight::Wait,
+        }
     }
 
     /// Senders write under such names and rename, so a warning waits until the name has stayed.
@@ -201,9 +221,216 @@ impl Settling {
         taken
     }
 
+    #[cfg(test)]
+    pub(super) fn hurry(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_busy(&self, name: &OsStr) -> bool {
+        self.files.get(name).is_some_and(|file| file.writer == Writer::Busy)
+    }
+
     /// How long until the next listing: a short while if some file may have settled by then.
     pub(super) fn scan_after(&self) -> Duration {
         let waits = |file: &File| file.writer != Writer::Busy && !file.queued && file.offered.is_none();
         if self.files.values().any(waits) { self.pace.settled_after } else { self.pace.scan_every }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace { settled_after: Duration::from_secs(2), scan_every: Duration::from_secs(60) };
+
+    /// A settling inbox with a time of its own.
+    struct Scene {
+        settling: Settling,
+        start: Instant,
+        now: Instant,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let now = Instant::now();
+            Scene { settling: Settling::new(PACE), start: now, now }
+        }
+
+        fn at(&mut self, millis: u64) -> &mut Scene {
+            self.now = self.start + Duration::from_millis(millis);
+            self
+        }
+
+        fn hear(&mut self, heard: Heard) -> &mut Scene {
+            self.settling.hear(heard);
+            self
+        }
+
+        /// Lists files as (name, bytes, time of the last change).
+        fn see(&mut self, files: &[(&str, u64, i64)]) -> &mut Scene {
+            let seen = |&(name, bytes, at): &(&str, u64, i64)| {
+                (OsString::from(name), Seen::Regular(Stamp::made_up(bytes, at)))
+            };
+            let warnings = self.settling.see(self.now, files.iter().map(seen).collect());
+            assert_eq!(warnings, []);
+            self
+        }
+
+        #[track_caller]
+        fn takes(&mut self, expected: &[&str]) -> &mut Scene {
+            assert_eq!(self.settling.take(self.now, 100), expected);
+            self
+        }
+    }
+
+    fn name(name: &str) -> OsString {
+        name.into()
+    }
+
+    #[test]
+    fn a_file_that_was_only_seen_is_whole_after_two_seconds_without_change() {
+        let a = [("a", 5, 1)];
+        Scene::new().see(&a).takes(&[]).at(1999).see(&a).takes(&[]).at(2000).see(&a).takes(&["a"]);
+    }
+
+    #[test]
+    fn a_change_of_size_or_time_starts_the_two_seconds_anew() {
+        for changed in [("a", 6, 1), ("a", 5, 2)] {
+            let mut scene = Scene::new();
+            scene.see(&[("a", 5, 1)]).at(1500).see(&[changed]).at(3499).see(&[changed]).takes(&[]);
+            scene.at(3500).see(&[changed]).takes(&["a"]);
+        }
+    }
+
+    #[test]
+    fn a_closed_or_renamed_file_is_taken_at_once_in_the_order_of_closing() {
+        let mut scene = Scene::new();
+        scene.hear(Heard::Whole(name("b"))).hear(Heard::Whole(name("a"))).hear(Heard::Whole(name("b")));
+        scene.takes(&["b", "a"]).takes(&[]);
+    }
+
+    #[test]
+    fn a_file_is_not_taken_while_its_writer_has_it_open_however_long_that_is() {
+        let mut scene = Scene::new();
+        scene.hear(Heard::Created(name("a"))).hear(Heard::Opened(name("a")));
+        for millis in [0, 2000, 60_000, 599_000] {
+            scene.at(millis).see(&[("a", 0, 1)]).takes(&[]);
+        }
+        scene.hear(Heard::Written(name("a"))).hear(Heard::Whole(name("a"))).takes(&["a"]);
+    }
+
+    #[test]
+    fn a_file_that_stays_open_for_ten_minutes_is_warned_of_and_still_not_taken() {
+        let mut scene = Scene::new();
+        scene.hear(Heard::Created(name("a"))).hear(Heard::Opened(name("a"))).see(&[("a", 0, 1)]);
+        let mut warned = Vec::new();
+        for millis in [599_999, 600_000, 602_000, 660_000] {
+            let seen = vec![(name("a"), Seen::Regular(Stamp::made_up(0, 1)))];
+            let now = scene.at(millis).now;
+            warned.extend(scene.settling.see(now, seen).into_iter().map(|_| millis));
+            scene.takes(&[]);
+        }
+        assert_eq!(warned, [602_000]);
+    }
+
+    #[test]
+    fn a_file_that_is_written_again_before_it_was_taken_waits_for_the_second_closing() {
+        let mut scene = Scene::new();
+        scene.hear(Heard::Whole(name("a"))).hear(Heard::Written(name("a"))).takes(&[]);
+        scene.see(&[("a", 1, 1)]).at(5000).see(&[("a", 1, 1)]).takes(&[]);
+        scene.hear(Heard::Whole(name("a"))).takes(&["a"]);
+    }
+
+    #[test]
+    fn a_file_linked_into_the_folder_is_never_opened_and_settles_by_being_seen() {
+        let a = [("a", 5, 1)];
+        Scene::new().hear(Heard::Created(name("a"))).see(&a).at(2000).see(&a).takes(&["a"]);
+    }
+
+    #[test]
+    fn a_file_that_a_reader_opens_is_still_whole() {
+        let a = [("a", 5, 1)];
+        Scene::new().see(&a).hear(Heard::Opened(name("a"))).at(2000).see(&a).takes(&["a"]);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_not_taken_and_its_name_starts_anew() {
+        let a = [("a", 5, 1)];
+        Scene::new().hear(Heard::Whole(name("a"))).hear(Heard::Gone(name("a"))).takes(&[]);
+        Scene::new().see(&a).at(1000).see(&[]).at(2000).see(&a).takes(&[]).at(4000).see(&a).takes(&["a"]);
+    }
+
+    #[test]
+    fn after_lost_events_every_file_must_settle_by_being_seen() {
+        let a = [("a", 5, 1)];
+        let mut scene = Scene::new();
+        scene.hear(Heard::Written(name("a"))).see(&a).at(1000).hear(Heard::Lost).see(&a);
+        scene.at(2999).see(&a).takes(&[]).at(3000).see(&a).takes(&["a"]);
+    }
+
+    #[test]
+    fn a_file_that_did_not_land_is_offered_again_after_a_minute() {
+        let a = [("a", 5, 1)];
+        let mut scene = Scene::new();
+        scene.hear(Heard::Whole(name("a"))).takes(&["a"]);
+        scene.at(1000).see(&a).at(59_999).see(&a).takes(&[]).at(60_000).see(&a).takes(&["a"]).takes(&[]);
+        scene.at(60_500).hear(Heard::Whole(name("a"))).takes(&["a"]);
+    }
+
+    #[test]
+    fn files_that_were_seen_come_by_time_and_name() {
+        let files = [("c", 1, 2), ("b", 1, 2), ("z", 1, 1), ("a", 1, 3)];
+        Scene::new().see(&files).at(2000).see(&files).takes(&["z", "b", "c", "a"]);
+    }
+
+    #[test]
+    fn batches_are_limited_and_the_rest_comes_next() {
+        let mut scene = Scene::new();
+        for i in 0..5 {
+            scene.hear(Heard::Whole(name(&i.to_string())));
+        }
+        assert_eq!(scene.settling.take(scene.now, 3), ["0", "1", "2"]);
+        assert_eq!(scene.settling.take(scene.now, 3), ["3", "4"]);
+    }
+
+    #[test]
+    fn names_that_are_hidden_or_not_final_are_never_taken_and_warned_of_once_if_they_stay() {
+        let mut scene = Scene::new();
+        let listing = || {
+            let regular = || Seen::Regular(Stamp::made_up(1, 1));
+            vec![
+                (name(".a"), regular()),
+                (name("b.tmp"), regular()),
+                (name("c.part"), regular()),
+                (name("d"), Seen::Other("a folder")),
+            ]
+        };
+        for heard in [".a", "b.tmp", "c.part"] {
+            scene.hear(Heard::Whole(name(heard)));
+        }
+        assert_eq!(scene.settling.see(scene.now, listing()), []);
+        scene.at(2000).takes(&[]);
+        let warned = scene.settling.see(scene.now, listing());
+        let warned: Vec<_> = warned.iter().map(|(name, why)| (name.to_str().unwrap(), *why)).collect();
+        let expected = [
+            (".a", "hidden"),
+            ("b.tmp", "marked as temporary by `.tmp`"),
+            ("c.part", "marked as incomplete by `.part`"),
+            ("d", "a folder"),
+        ];
+        assert_eq!(warned, expected);
+        scene.at(90_000);
+        assert_eq!(scene.settling.see(scene.now, listing()), []);
+    }
+
+    #[test]
+    fn the_next_listing_is_soon_only_while_a_file_may_settle() {
+        let (soon, later) = (PACE.settled_after, PACE.scan_every);
+        let mut scene = Scene::new();
+        assert_eq!(scene.settling.scan_after(), later);
+        assert_eq!(scene.see(&[("a", 5, 1)]).settling.scan_after(), soon);
+        assert_eq!(scene.hear(Heard::Written(name("a"))).settling.scan_after(), later);
+        assert_eq!(scene.hear(Heard::Whole(name("a"))).takes(&["a"]).settling.scan_after(), later);
     }
 }
