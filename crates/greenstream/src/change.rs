@@ -18,6 +18,11 @@ pub struct ChangeSet {
     pub entry: u64,
     /// The hash of that entry's line, the head of the chain at that position.
     pub entry_hash: String,
+    /// Uploads that this entry landed or that it tries again under another feed or zone.
+    pub landed: Vec<Landed>,
+    /// The version of the configuration that everything in the store is judged by from this entry
+    /// on; none where the entry leaves it as it is.
+    pub configuration: Option<String>,
     /// Meters seen for the first time.
     pub meters: Vec<(Meter, String)>,
     /// Accepted readings whose (meter, instant) was unknown. Sorted by (hour, meter, ts).
@@ -26,7 +31,8 @@ pub struct ChangeSet {
     pub replaced: Vec<Replaced>,
     /// The raw text and line of rows that stand in the error queue after this change, in the order
     /// of (upload, row_number): one for each entry of `rejects` and for each reading of `replaced`
-    /// whose `after` is quarantined and that was not quarantined with the same row before.
+    /// whose `after` is quarantined and that was not quarantined with the same row before. A row
+    /// that was decided needs none: the store keeps its text with the decision.
     pub raw: Vec<((u32, u32), String)>,
     /// Rows that failed to decode. Sorted by row.
     pub rejects: Vec<RejectRow>,
@@ -50,6 +56,25 @@ pub struct ChangeSet {
     pub deliveries: Vec<(u32, String, Ts)>,
     /// Alerts to send, put into the outbox in the same transaction.
     pub alerts: Vec<Alert>,
+}
+
+/// An upload as the journal names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Landed {
+    /// The landing sequence number, from 1.
+    pub upload: u32,
+    /// The name it came under first.
+    pub name: String,
+    /// The hash of its bytes, in lower-case hex.
+    pub sha256: String,
+    /// Landed size in bytes, as it came (compressed, if it was).
+    pub bytes: u64,
+    /// When it landed.
+    pub landed_at: Ts,
+    /// The feed whose profile reads it.
+    pub feed: String,
+    /// What times without an offset mean (IANA name); none where the feed names no zone.
+    pub time_zone: Option<String>,
 }
 
 /// A reading that was known before, or that enters the error queue.

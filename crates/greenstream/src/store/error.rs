@@ -1,0 +1,182 @@
+//! What can go wrong in the store: a bad world (transient or not) or a broken promise.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+/// Why the store did not do what it was asked. Nothing of a failed commit remains.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed: the disk, another process, or the file itself.
+    #[error("the database cannot {doing}")]
+    Sqlite {
+        /// What was asked of it, as the end of a sentence.
+        doing: &'static str,
+        /// SQLite's own words.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file was written by a later release.
+    #[error("{path} has schema version {found}, and this program knows versions up to {known}")]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// The newest version this program knows.
+        known: i32,
+    },
+    /// The file is no store of ours, or has not been made yet.
+    #[error("{path} is {found}")]
+    NotAStore {
+        /// The database.
+        path: PathBuf,
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// A change set that contradicts what is stored: a fault of the program, never of the data.
+    #[error("journal entry {entry} contradicts the store: {problem}")]
+    Broken {
+        /// The journal entry.
+        entry: u64,
+        /// What contradicts what.
+        problem: String,
+    },
+    /// The commit would have left an upload whose rows do not add up (guarantee G1).
+    #[error(
+        "upload {upload} ({status}) would be out of balance: {rows} rows, {stored} stored, \
+         {quarantined} quarantined, {superseded} superseded"
+    )]
+    Unbalanced {
+        /// The upload.
+        upload: u32,
+        /// The name of its status.
+        status: &'static str,
+        /// Its rows.
+        rows: i64,
+        /// Rows in `readings`.
+        stored: i64,
+        /// Rows in the error queue.
+        quarantined: i64,
+        /// Rows that lost.
+        superseded: i64,
+    },
+}
+
+impl StoreError {
+    /// Whether waiting and trying the same again can help: the disk is full or away, another
+    /// process holds the database. Everything else needs a person or another program.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::DiskFull
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::OperationInterrupted
+                    | ErrorCode::FileLockingProtocolFailed
+            )
+        )
+    }
+
+    /// The way out, in one sentence.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match (self, self.code()) {
+            (StoreError::Newer { .. }, _) => "start the release that wrote it, or a later one",
+            (StoreError::NotAStore { .. }, _) => "choose another home, or move that file away",
+            (StoreError::Broken { .. } | StoreError::Unbalanced { .. }, _) => {
+                "nothing was changed; run `greenstream verify`, and report this as a fault of the program"
+            }
+            (_, Some(ErrorCode::DiskFull)) => "free space on the volume of the database",
+            (_, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
+                "another process holds the database: wait for it or stop it"
+            }
+            (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
+                "the database is damaged: move it away and run `greenstream rebuild`"
+            }
+            (_, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)) => {
+                "check that the volume is there and that this user may write to it"
+            }
+            _ if self.is_transient() => "check the volume of the database; it is tried again by itself",
+            _ => "run `greenstream verify`; `greenstream rebuild` makes the database anew",
+        }
+    }
+
+    /// The journal entry whose changes do not fit, where it is known.
+    #[must_use]
+    pub fn entry(&self) -> Option<u64> {
+        match self {
+            StoreError::Broken { entry, .. } => Some(*entry),
+            _ => None,
+        }
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            StoreError::Sqlite { source, .. } => source.sqlite_error_code(),
+            _ => None,
+        }
+    }
+}
+
+/// Without saying what was asked; [`Doing`] says it.
+impl From<rusqlite::Error> for StoreError {
+    fn from(source: rusqlite::Error) -> Self {
+        StoreError::Sqlite { doing: "answer", source }
+    }
+}
+
+/// Names what was asked of the database when it failed.
+pub(super) trait Doing<T> {
+    /// The same result, its error naming `doing`, the end of the sentence `the database cannot …`.
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, rusqlite::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Sqlite { doing, source })
+    }
+}
+
+/// Whether a statement failed because its key exists already.
+pub(super) fn is_conflict(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    fn sqlite(code: i32) -> StoreError {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into()
+    }
+
+    #[test]
+    fn a_full_disk_or_a_busy_file_is_transient_and_a_damaged_file_is_not() {
+        for (code, transient, hint) in [
+            (ffi::SQLITE_BUSY, true, "another process holds"),
+            (ffi::SQLITE_FULL, true, "free space"),
+            (ffi::SQLITE_IOERR, true, "check the volume"),
+            (ffi::SQLITE_IOERR_FSYNC, true, "check the volume"),
+            (ffi::SQLITE_CANTOPEN, true, "check that the volume"),
+            (ffi::SQLITE_CORRUPT, false, "the database is damaged"),
+            (ffi::SQLITE_NOTADB, false, "the database is damaged"),
+            (ffi::SQLITE_CONSTRAINT_PRIMARYKEY, false, "run `greenstream verify`"),
+        ] {
+            let error = sqlite(code);
+            assert_eq!(error.is_transient(), transient, "{code}");
+            assert!(error.hint().starts_with(hint), "{code}: {}", error.hint());
+        }
+        let broken = StoreError::Broken { entry: 7, problem: String::new() };
+        assert!(!broken.is_transient());
+        assert_eq!(broken.entry(), Some(7));
+    }
+}

@@ -1,0 +1,294 @@
+//! Readers: a read-only connection, snapshots, and the small questions.
+
+use std::ops::Deref;
+use std::path::Path;
+
+use greenstream_core::decode::RowIndex;
+use greenstream_core::{Reading, Ts};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+
+use super::error::{Doing, StoreError};
+use super::rows::{self, ErrorRow, Position, UploadRow};
+use super::{BUSY_WAIT, STATEMENTS, common, schema};
+use crate::change::{DayState, Decision, Episode, Meter, SupersededRow};
+
+/// A read-only connection of its own. Each question sees the last commit before it; for several
+/// questions about one state take a [`Snapshot`].
+#[derive(Debug)]
+pub struct Reader {
+    conn: Connection,
+}
+
+/// One state of the store, held while the writer goes on; dereferences to the reader. The log
+/// cannot be emptied while it lives, so drop it soon.
+#[derive(Debug)]
+pub struct Snapshot<'r> {
+    reader: &'r Reader,
+    /// Ends the read transaction when dropped.
+    _tx: Transaction<'r>,
+}
+
+impl Deref for Snapshot<'_> {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        self.reader
+    }
+}
+
+impl Reader {
+    /// Opens the store at `path`, which a [`super::Store`] must have made and brought up to date.
+    pub(super) fn open(path: &Path) -> Result<Reader, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags).doing("be opened for reading")?;
+        conn.busy_timeout(BUSY_WAIT).doing("be opened for reading")?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        common(&conn).doing("be opened for reading")?;
+        if schema::check(&conn, path)? < schema::VERSION {
+            let found = "a store that this release has not opened for writing yet";
+            return Err(StoreError::NotAStore { path: path.to_owned(), found });
+        }
+        Ok(Reader { conn })
+    }
+
+    /// Holds the state as it is now until the snapshot is dropped. One at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read, or a snapshot is held already.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        let tx = self.conn.unchecked_transaction().doing("hold a snapshot")?;
+        // a read transaction begins with the first read
+        position(&self.conn)?;
+        Ok(Snapshot { reader: self, _tx: tx })
+    }
+
+    /// Where the store stands in the journal.
+    ///
+    /// # Errors
+    /// As for every question here: [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn position(&self) -> Result<Position, StoreError> {
+        position(&self.conn)
+    }
+
+    /// The version of the configuration that everything is judged by; none before the first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn configuration(&self) -> Result<Option<String>, StoreError> {
+        self.conn
+            .query_row("SELECT configuration FROM t_state", [], |row| row.get(0))
+            .doing("read the configuration's version")
+    }
+
+    /// All meters with their numbers, sorted by number.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn meters(&self) -> Result<Vec<(Meter, String)>, StoreError> {
+        self.all("SELECT id, meter_id FROM t_meter ORDER BY id", [], |row| {
+            Ok((Meter(row.get(0)?), row.get(1)?))
+        })
+    }
+
+    /// The number of the meter with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn meter(&self, meter_id: &str) -> Result<Option<Meter>, StoreError> {
+        self.one("SELECT id FROM t_meter WHERE meter_id = ?1", [meter_id], |row| Ok(Meter(row.get(0)?)))
+    }
+
+    /// One upload.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn upload(&self, upload: u32) -> Result<Option<UploadRow>, StoreError> {
+        let sql = format!("SELECT {} FROM t_upload WHERE upload = ?1", rows::UPLOAD_COLUMNS);
+        self.one(&sql, [upload], rows::upload_row)
+    }
+
+    /// Uploads that are neither done nor dead, in landing order.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn unfinished(&self) -> Result<Vec<UploadRow>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM t_upload WHERE status <> 2 AND status < 2 ORDER BY upload",
+            rows::UPLOAD_COLUMNS
+        );
+        self.all(&sql, [], rows::upload_row)
+    }
+
+    /// Where the lines of an upload's rows begin; none for an upload that has not ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn row_index(&self, upload: u32) -> Result<Option<RowIndex>, StoreError> {
+        let index = |row: &rusqlite::Row<'_>| Ok(rows::index_from(row.get_ref(0)?.as_blob()?));
+        self.one(
+            "SELECT row_index FROM t_upload WHERE upload = ?1 AND row_index IS NOT NULL",
+            [upload],
+            index,
+        )
+    }
+
+    /// What is known of a meter at an instant: an accepted reading, or a winner in the error queue.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn reading(&self, meter: Meter, ts: Ts) -> Result<Option<Reading>, StoreError> {
+        let (hour, at) = rows::place(ts);
+        let sql = format!(
+            "SELECT {} FROM t_reading r WHERE hour = ?1 AND meter = ?2 AND at = ?3",
+            rows::READING_COLUMNS
+        );
+        let accepted = self.one(&sql, params![hour, meter.0, at], rows::reading)?;
+        if accepted.is_some() {
+            return Ok(accepted);
+        }
+        let sql = format!(
+            "SELECT {} FROM t_error WHERE meter = ?1 AND ts = ?2 AND status = 0 AND reason >= 9",
+            rows::QUARANTINED_COLUMNS
+        );
+        Ok(self.one(&sql, params![meter.0, ts.micros()], rows::quarantined)?.map(|(_, reading)| reading))
+    }
+
+    /// The entry of the error queue that is this row of this upload.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn error(&self, upload: u32, row_number: u32) -> Result<Option<ErrorRow>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM t_error e LEFT JOIN t_meter m ON m.id = e.meter
+             WHERE e.upload = ?1 AND e.row_number = ?2",
+            rows::ERROR_COLUMNS
+        );
+        self.one(&sql, [upload, row_number], rows::error_row)
+    }
+
+    /// The rows that lost the reading of a meter at an instant, by (upload, row).
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn losers(&self, meter: Meter, ts: Ts) -> Result<Vec<SupersededRow>, StoreError> {
+        self.all(
+            "SELECT upload, row_number, kw, flags FROM t_superseded WHERE ts = ?1 AND meter = ?2
+             ORDER BY upload, row_number",
+            params![ts.micros(), meter.0],
+            |row| {
+                Ok(SupersededRow {
+                    upload: row.get(0)?,
+                    row_number: row.get(1)?,
+                    meter,
+                    ts,
+                    kw: rows::power(row, 2)?,
+                    flags: rows::flags(row, 3)?,
+                })
+            },
+        )
+    }
+
+    /// What was decided about a row, `Open` where it was undone; none where nothing ever was.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn decision(&self, upload: u32, row_number: u32) -> Result<Option<Decision>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM t_decision WHERE upload = ?1 AND row_number = ?2",
+            rows::DECISION_COLUMNS
+        );
+        self.one(&sql, [upload, row_number], rows::decision)
+    }
+
+    /// A meter's days (of the reporting zone) from `from` to `to`, both included, in order; days
+    /// without readings are absent.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn days(&self, meter: Meter, from: i32, to: i32) -> Result<Vec<(i32, DayState)>, StoreError> {
+        self.all(
+            "SELECT day, state FROM t_day WHERE meter = ?1 AND day BETWEEN ?2 AND ?3 ORDER BY day",
+            params![meter.0, from, to],
+            rows::day,
+        )
+    }
+
+    /// The last `count` days before `day` that have measured readings, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn days_before(
+        &self,
+        meter: Meter,
+        day: i32,
+        count: u32,
+    ) -> Result<Vec<(i32, DayState)>, StoreError> {
+        self.all(
+            "SELECT day, state FROM t_day WHERE meter = ?1 AND day < ?2 AND state <> 0
+             ORDER BY day DESC LIMIT ?3",
+            params![meter.0, day, count],
+            rows::day,
+        )
+    }
+
+    /// The first `count` days after `day` that have measured readings, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn days_after(&self, meter: Meter, day: i32, count: u32) -> Result<Vec<(i32, DayState)>, StoreError> {
+        self.all(
+            "SELECT day, state FROM t_day WHERE meter = ?1 AND day > ?2 AND state <> 0
+             ORDER BY day LIMIT ?3",
+            params![meter.0, day, count],
+            rows::day,
+        )
+    }
+
+    /// The episodes of all meters, by (meter number, kind, first instant).
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn all_episodes(&self) -> Result<Vec<Episode>, StoreError> {
+        self.all(
+            "SELECT meter, kind, first_ts, last_ts, severity, closed FROM t_episode
+             ORDER BY meter, kind, first_ts",
+            [],
+            rows::episode,
+        )
+    }
+
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// The one row of a query, if there is one.
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let select = self.conn.prepare_cached(sql);
+        select.and_then(|mut select| select.query_row(params, row).optional()).doing("be read")
+    }
+
+    /// All rows of a query whose answer is small.
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let select = self.conn.prepare_cached(sql);
+        select.and_then(|mut select| select.query_map(params, row)?.collect()).doing("be read")
+    }
+}
+
+/// Where the store stands in the journal.
+pub(super) fn position(conn: &Connection) -> Result<Position, StoreError> {
+    conn.prepare_cached("SELECT entry, entry_hash FROM t_state")
+        .and_then(|mut select| {
+            select.query_row([], |row| Ok(Position { entry: rows::count(row, 0)?, entry_hash: row.get(1)? }))
+        })
+        .doing("say its position")
+}

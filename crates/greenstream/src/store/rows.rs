@@ -1,0 +1,422 @@
+//! What readers get: rows of the datasets as types, and how SQLite's rows become them.
+
+use greenstream_core::decode::RowIndex;
+use greenstream_core::{Flags, HOUR, Power, Reading, Reason, Standing, Ts};
+use rusqlite::Row;
+
+use crate::change::{DayState, DeadLetter, Decision, Episode, EpisodeKind, Landed, Meter, Severity, Status};
+
+/// How far an upload has come. The discriminant reaches disk and may only grow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum UploadStatus {
+    /// Its bytes are held; nothing of it has been read yet.
+    Landed = 0,
+    /// An attempt to process it has begun.
+    Processing = 1,
+    /// Every row of it has its disposition.
+    Done = 2,
+    /// Nothing of it is loaded, and nothing will be without a person.
+    Dead = 3,
+}
+
+impl UploadStatus {
+    /// All of them, in the order of their codes.
+    pub const ALL: [UploadStatus; 4] =
+        [UploadStatus::Landed, UploadStatus::Processing, UploadStatus::Done, UploadStatus::Dead];
+
+    /// The name in datasets.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            UploadStatus::Landed => "landed",
+            UploadStatus::Processing => "processing",
+            UploadStatus::Done => "done",
+            UploadStatus::Dead => "dead",
+        }
+    }
+
+    /// The status with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<UploadStatus> {
+        UploadStatus::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// Where the store stands in the journal.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Position {
+    /// The last journal entry whose changes are in; 0 in an empty store.
+    pub entry: u64,
+    /// The hash of that entry's line; empty in an empty store.
+    pub entry_hash: String,
+}
+
+/// One upload and its books.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UploadRow {
+    /// What the journal says of it.
+    pub landed: Landed,
+    /// How far it has come.
+    pub status: UploadStatus,
+    /// Its rows; 0 unless it is done.
+    pub rows: u64,
+    /// Rows in `readings`.
+    pub stored: u64,
+    /// Rows in the error queue (released and edited ones count as stored).
+    pub quarantined: u64,
+    /// Rows that lost to others.
+    pub superseded: u64,
+    /// Its size in bytes once decompressed; 0 unless it is done.
+    pub decoded_bytes: u64,
+    /// The UTC days its rows lie in, first and last.
+    pub days: Option<(i64, i64)>,
+    /// How often its processing has begun.
+    pub attempts: u32,
+    /// What killed it, if it is dead.
+    pub dead: Option<DeadLetter>,
+}
+
+/// One entry of the error queue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ErrorRow {
+    /// The upload, from 1.
+    pub upload: u32,
+    /// The row, from 1.
+    pub row_number: u32,
+    /// The meter's number; none for a row that failed to decode.
+    pub meter: Option<Meter>,
+    /// The meter's id, of a row that failed to decode as far as it could be read.
+    pub meter_id: String,
+    /// The instant as far as it could be read.
+    pub ts: Option<Ts>,
+    /// The row's own value.
+    pub kw: Option<Power>,
+    /// Why it is here.
+    pub reason: Reason,
+    /// Its flags when it was quarantined; those that decode gave it once it was decided.
+    pub flags: Flags,
+    /// What has been decided.
+    pub status: Status,
+    /// The line it came in.
+    pub raw: String,
+}
+
+/// One row that lost, with its meter's id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Loser {
+    /// The upload, from 1.
+    pub upload: u32,
+    /// The row, from 1.
+    pub row_number: u32,
+    /// Whose reading.
+    pub meter_id: String,
+    /// Which reading.
+    pub ts: Ts,
+    /// The row's own value.
+    pub kw: Option<Power>,
+}
+
+/// One delivery of bytes already known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// The upload that the bytes are.
+    pub upload: u32,
+    /// The name they came under this time.
+    pub name: String,
+    /// When.
+    pub delivered_at: Ts,
+}
+
+/// One alert as the outbox holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlertRow {
+    /// Its number, from 1, in the order in which alerts were raised.
+    pub alert: i64,
+    /// As in [`crate::change::Alert::kind`].
+    pub kind: String,
+    /// As in [`crate::change::Alert::key`].
+    pub key: String,
+    /// The meter it is about, if any.
+    pub meter_id: Option<String>,
+    /// The upload it is about, if any.
+    pub upload: Option<u32>,
+    /// When it was raised.
+    pub at: Ts,
+    /// One sentence for a person.
+    pub message: String,
+    /// When it was sent; none while it waits.
+    pub sent_at: Option<Ts>,
+    /// How often sending failed.
+    pub attempts: u32,
+    /// When sending failed last.
+    pub tried_at: Option<Ts>,
+}
+
+/// The two tables of the archive. The discriminant reaches disk and may only grow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum ArchiveTable {
+    /// `archive/readings/`.
+    Readings = 1,
+    /// `archive/error_queue/`.
+    ErrorQueue = 2,
+}
+
+impl ArchiveTable {
+    /// Both.
+    pub const ALL: [ArchiveTable; 2] = [ArchiveTable::Readings, ArchiveTable::ErrorQueue];
+
+    /// What stands for the partition of rows without a time, where a day must not be NULL.
+    pub(super) const NO_DAY: i64 = i64::MIN;
+}
+
+/// A partition of the archive that no longer equals the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Dirty {
+    /// Which table.
+    pub table: ArchiveTable,
+    /// The UTC day (days since 1970); none for error-queue rows without a time.
+    pub day: Option<i64>,
+    /// The last journal entry that touched it.
+    pub entry: u64,
+}
+
+/// The columns of [`reading`], in its order.
+pub(super) const READING_COLUMNS: &str = "r.hour, r.at, r.kw, r.flags, r.upload, r.row_number, r.meter";
+
+/// The first six of [`READING_COLUMNS`] as an accepted reading.
+pub(super) fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
+    Ok(Reading {
+        ts: instant(row.get(0)?, row.get(1)?),
+        kw: power(row, 2)?,
+        flags: flags(row, 3)?,
+        upload: row.get(4)?,
+        row_number: row.get(5)?,
+        standing: Standing::Accepted,
+    })
+}
+
+/// The columns of [`quarantined`], in its order.
+pub(super) const QUARANTINED_COLUMNS: &str = "ts, kw, flags, upload, row_number, reason, meter";
+
+/// A winner that waits in the error queue, and whose it is.
+pub(super) fn quarantined(row: &Row<'_>) -> rusqlite::Result<(Meter, Reading)> {
+    let reason = code(row, 5, Reason::from_code)?;
+    let reading = Reading {
+        ts: ts(row, 0)?,
+        kw: power(row, 1)?,
+        flags: flags(row, 2)?,
+        upload: row.get(3)?,
+        row_number: row.get(4)?,
+        standing: Standing::from_reason(reason).unwrap_or(Standing::Unjudged),
+    };
+    Ok((Meter(row.get(6)?), reading))
+}
+
+/// The columns of [`error_row`], in its order; from `t_error e LEFT JOIN t_meter m`.
+pub(super) const ERROR_COLUMNS: &str = "e.upload, e.row_number, e.meter, \
+    coalesce(m.meter_id, e.meter_text, ''), e.ts, e.kw, e.reason, e.flags, e.status, e.raw";
+
+/// An entry of the error queue.
+pub(super) fn error_row(row: &Row<'_>) -> rusqlite::Result<ErrorRow> {
+    Ok(ErrorRow {
+        upload: row.get(0)?,
+        row_number: row.get(1)?,
+        meter: row.get::<_, Option<u32>>(2)?.map(Meter),
+        meter_id: row.get(3)?,
+        ts: optional_ts(row, 4)?,
+        kw: power(row, 5)?,
+        reason: code(row, 6, Reason::from_code)?,
+        flags: flags(row, 7)?,
+        status: code(row, 8, Status::from_code)?,
+        raw: row.get(9)?,
+    })
+}
+
+/// The columns of [`upload_row`], in its order.
+pub(super) const UPLOAD_COLUMNS: &str = "upload, name, sha256, bytes, landed_at, feed, time_zone, status, \
+    rows, stored, quarantined, superseded, decoded_bytes, first_day, last_day, attempts, dead_code, \
+    dead_message, dead_hint";
+
+/// An upload.
+pub(super) fn upload_row(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
+    let first: Option<i64> = row.get(13)?;
+    let last: Option<i64> = row.get(14)?;
+    let dead = |code: String| {
+        Ok::<_, rusqlite::Error>(DeadLetter { code, message: row.get(17)?, hint: row.get(18)? })
+    };
+    Ok(UploadRow {
+        landed: Landed {
+            upload: row.get(0)?,
+            name: row.get(1)?,
+            sha256: row.get(2)?,
+            bytes: count(row, 3)?,
+            landed_at: ts(row, 4)?,
+            feed: row.get(5)?,
+            time_zone: row.get(6)?,
+        },
+        status: code(row, 7, |code| UploadStatus::ALL.into_iter().find(|status| *status as u8 == code))?,
+        rows: count(row, 8)?,
+        stored: count(row, 9)?,
+        quarantined: count(row, 10)?,
+        superseded: count(row, 11)?,
+        decoded_bytes: count(row, 12)?,
+        days: first.zip(last),
+        attempts: row.get(15)?,
+        dead: row.get::<_, Option<String>>(16)?.map(dead).transpose()?,
+    })
+}
+
+/// The columns of [`decision`], in its order.
+pub(super) const DECISION_COLUMNS: &str =
+    "upload, row_number, status, reason, meter, ts, kw, flags, edited, who, why, at";
+
+/// An operator's decision.
+pub(super) fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
+    Ok(Decision {
+        upload: row.get(0)?,
+        row_number: row.get(1)?,
+        status: code(row, 2, Status::from_code)?,
+        reason: code(row, 3, Reason::from_code)?,
+        meter: row.get::<_, Option<u32>>(4)?.map(Meter),
+        ts: optional_ts(row, 5)?,
+        kw: power(row, 6)?,
+        flags: flags(row, 7)?,
+        edited: power(row, 8)?,
+        who: row.get(9)?,
+        why: row.get(10)?,
+        at: ts(row, 11)?,
+    })
+}
+
+/// An episode, from (meter, kind, first_ts, last_ts, severity, closed).
+pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
+    let kind = |code: u8| (code == EpisodeKind::NearZero as u8).then_some(EpisodeKind::NearZero);
+    let severity = |code| {
+        [Severity::Suspected, Severity::Confirmed].into_iter().find(|severity| *severity as u8 == code)
+    };
+    Ok(Episode {
+        meter: Meter(row.get(0)?),
+        kind: code(row, 1, kind)?,
+        first_ts: ts(row, 2)?,
+        last_ts: ts(row, 3)?,
+        severity: code(row, 4, severity)?,
+        closed: row.get(5)?,
+    })
+}
+
+/// What a meter's day holds, from (day, state).
+pub(super) fn day(row: &Row<'_>) -> rusqlite::Result<(i32, DayState)> {
+    let state =
+        |code| [DayState::Unmeasured, DayState::Zero, DayState::Live].into_iter().find(|s| *s as u8 == code);
+    Ok((row.get(0)?, code(row, 1, state)?))
+}
+
+/// The columns of [`alert_row`], in its order.
+pub(super) const ALERT_COLUMNS: &str =
+    "alert, kind, key, meter_id, upload, at, message, sent_at, attempts, tried_at";
+
+/// An alert.
+pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
+    Ok(AlertRow {
+        alert: row.get(0)?,
+        kind: row.get(1)?,
+        key: row.get(2)?,
+        meter_id: row.get(3)?,
+        upload: row.get(4)?,
+        at: ts(row, 5)?,
+        message: row.get(6)?,
+        sent_at: optional_ts(row, 7)?,
+        attempts: row.get(8)?,
+        tried_at: optional_ts(row, 9)?,
+    })
+}
+
+/// A dirty partition, from (table_id, day, entry).
+pub(super) fn dirty(row: &Row<'_>) -> rusqlite::Result<Dirty> {
+    let table = |code| ArchiveTable::ALL.into_iter().find(|table| *table as u8 == code);
+    let day: i64 = row.get(1)?;
+    Ok(Dirty {
+        table: code(row, 0, table)?,
+        day: (day != ArchiveTable::NO_DAY).then_some(day),
+        entry: count(row, 2)?,
+    })
+}
+
+/// The instant `at` microseconds into `hour`.
+pub(super) fn instant(hour: i64, at: i64) -> Ts {
+    Ts::from_micros(hour.saturating_mul(HOUR).saturating_add(at))
+}
+
+/// Hour and microseconds within it: where a reading stands.
+pub(super) fn place(ts: Ts) -> (i64, i64) {
+    (ts.hour(), ts.micros().rem_euclid(HOUR))
+}
+
+/// The row index as bytes, eight for each offset, little endian.
+pub(super) fn index_bytes(index: &RowIndex) -> Vec<u8> {
+    index.offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect()
+}
+
+/// The inverse of [`index_bytes`].
+pub(super) fn index_from(bytes: &[u8]) -> RowIndex {
+    let (offsets, _) = bytes.as_chunks::<8>();
+    RowIndex { offsets: offsets.iter().map(|offset| u64::from_le_bytes(*offset)).collect() }
+}
+
+pub(super) fn power(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Power>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Power::from_milliwatts))
+}
+
+pub(super) fn flags(row: &Row<'_>, column: usize) -> rusqlite::Result<Flags> {
+    row.get(column).map(Flags::from_bits)
+}
+
+pub(super) fn ts(row: &Row<'_>, column: usize) -> rusqlite::Result<Ts> {
+    row.get(column).map(Ts::from_micros)
+}
+
+fn optional_ts(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Ts>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Ts::from_micros))
+}
+
+/// A number that is never negative.
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// A code that stands for something this program knows.
+fn code<T>(row: &Row<'_>, column: usize, known: impl FnOnce(u8) -> Option<T>) -> rusqlite::Result<T> {
+    let code: u8 = row.get(column)?;
+    known(code).ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(column, code.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_on_disk_are_pinned() {
+        let uploads: Vec<_> = UploadStatus::ALL.iter().map(|s| (*s as u8, s.name())).collect();
+        assert_eq!(uploads, [(0, "landed"), (1, "processing"), (2, "done"), (3, "dead")]);
+        assert_eq!(ArchiveTable::ALL.map(|table| table as u8), [1, 2]);
+        assert!(UploadStatus::ALL.into_iter().all(|s| UploadStatus::from_name(s.name()) == Some(s)));
+    }
+
+    #[test]
+    fn a_place_is_found_again_also_before_1970() {
+        for micros in [0, 1, -1, 900_000_000, HOUR, -HOUR, HOUR - 1, 1_772_410_500_250_000] {
+            let (hour, at) = place(Ts::from_micros(micros));
+            assert!((0..HOUR).contains(&at));
+            assert_eq!(instant(hour, at), Ts::from_micros(micros));
+        }
+    }
+
+    #[test]
+    fn a_row_index_survives_its_bytes() {
+        let index = RowIndex { offsets: vec![0, 41, u64::MAX] };
+        assert_eq!(index_from(&index_bytes(&index)), index);
+    }
+}

@@ -1,0 +1,97 @@
+//! Query plans: whatever a dashboard or the judge asks, no question reads all readings.
+
+use super::*;
+use crate::store::context::STATEMENTS;
+
+/// The steps of SQLite's plan for a query.
+fn plan(home: &Home, sql: &str) -> Vec<String> {
+    let conn = Connection::open(home.path()).unwrap();
+    let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    explain.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Nothing is sorted, the large tables are searched, and each wanted step is there.
+#[track_caller]
+fn check(home: &Home, sql: &str, wanted: &[&str]) {
+    let plan = plan(home, sql);
+    let bad = |step: &&String| {
+        ["SCAN r", "SCAN n", "SCAN t_reading", "SCAN e", "SCAN t_error", "TEMP B-TREE"]
+            .iter()
+            .any(|bad| step.starts_with(bad) && step.len() - bad.len() != 1 || step.contains("TEMP B-TREE"))
+    };
+    assert_eq!(plan.iter().find(bad), None, "{sql}: {plan:#?}");
+    for wanted in wanted {
+        assert!(plan.iter().any(|step| step.contains(wanted)), "{sql}: {wanted} is not in {plan:#?}");
+    }
+}
+
+/// The plans of an empty store are the plans for ever: no statistics are gathered.
+#[test]
+fn questions_to_the_views_use_the_keys() {
+    let home = Home::with_meters();
+    let hours = "SEARCH r USING PRIMARY KEY (hour=? AND meter=?)";
+    for (sql, wanted) in [
+        ("SELECT * FROM readings WHERE meter_id = 'A'", vec!["SEARCH m USING", hours]),
+        (
+            "SELECT * FROM readings WHERE meter_id = 'A' AND date BETWEEN '2026-03-01' AND '2026-03-08'",
+            vec!["t_hour_date (date>? AND date<?)", hours],
+        ),
+        (
+            "SELECT * FROM readings WHERE meter_id = 'A' AND date = '2026-03-02'",
+            vec!["t_hour_date (date=?)", hours],
+        ),
+        (
+            "SELECT avg(kw) FROM readings WHERE date = '2026-03-02' AND NOT potentially_faulty",
+            vec!["t_hour_date (date=?)", "SEARCH r USING PRIMARY KEY (hour=?)"],
+        ),
+        (
+            "SELECT * FROM newest",
+            vec![
+                "SEARCH r USING PRIMARY KEY (hour=? AND meter=? AND at=?)",
+                "SEARCH n USING PRIMARY KEY (hour=? AND meter=?)",
+            ],
+        ),
+        ("SELECT * FROM newest WHERE meter_id = 'A'", vec!["SEARCH m USING"]),
+        ("SELECT * FROM measured WHERE meter_id = 'A'", vec![hours, "SEARCH e USING INDEX"]),
+        (
+            "SELECT * FROM measured WHERE date = '2026-03-02'",
+            vec!["t_hour_date (date=?)", "SEARCH e USING INDEX"],
+        ),
+        (
+            "SELECT * FROM error_queue WHERE status = 'open' AND reason = 'outlier'",
+            vec!["SEARCH e USING INDEX t_error_reason (status_name=? AND reason_name=?)"],
+        ),
+        (
+            "SELECT reason, count(*) FROM error_queue WHERE status = 'open' AND reason = 'outlier'",
+            vec!["t_error_reason"],
+        ),
+        (
+            "SELECT * FROM error_queue WHERE meter_id = 'A'",
+            vec!["t_error_meter (meter=?)", "t_error_text (meter_text=?)"],
+        ),
+        ("SELECT * FROM error_queue WHERE upload = 3", vec!["SEARCH e USING PRIMARY KEY (upload=?)"]),
+        ("SELECT * FROM superseded WHERE upload = 3", vec!["SEARCH s USING PRIMARY KEY (upload=?)"]),
+    ] {
+        check(&home, sql, &wanted);
+    }
+}
+
+#[test]
+fn questions_of_the_judge_and_the_outbox_use_the_keys() {
+    let home = Home::with_meters();
+    for sql in STATEMENTS {
+        check(&home, sql, &["SEARCH r USING PRIMARY KEY (hour=? AND meter"]);
+    }
+    for (sql, wanted) in [
+        ("SELECT * FROM t_alert WHERE sent_at IS NULL ORDER BY alert LIMIT 9", "t_alert_unsent"),
+        ("SELECT * FROM t_superseded WHERE ts = 1 AND meter = 1", "t_superseded_ts (ts=? AND meter=?)"),
+        ("SELECT * FROM t_upload WHERE status <> 2 AND status < 2", "t_upload_unfinished"),
+        ("SELECT * FROM t_error WHERE ts >= 1 AND ts < 2", "t_error_ts (ts>? AND ts<?)"),
+        (
+            "SELECT * FROM t_error WHERE meter = 1 AND ts >= 1 AND ts < 2",
+            "t_error_meter (meter=? AND ts>? AND ts<?)",
+        ),
+    ] {
+        check(&home, sql, &[wanted]);
+    }
+}
