@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::change::{Alert, Episode, EpisodeKind, Severity};
-use crate::store::{Filter, UploadStatus};
+use crate::store::{Filter, Reader, UploadStatus};
 
 /// Meter ids whose order is not that of their numbers, nor that of any locale.
 fn filled() -> Home {
@@ -135,6 +135,19 @@ fn the_error_queue_comes_by_upload_and_row_under_every_filter() {
     assert_eq!(home.reader().error(2, 1).unwrap(), None);
 }
 
+type Query<T> = fn(&Reader, &Filter, &mut dyn FnMut(T) -> Result<(), StoreError>) -> Result<(), StoreError>;
+
+#[track_caller]
+fn check<T>(reader: &Reader, query: Query<T>, filter: Filter, text: impl Fn(T) -> String, expected: &str) {
+    let mut found = Vec::new();
+    let mut push = |row: T| {
+        found.push(text(row));
+        Ok(())
+    };
+    query(reader, &filter, &mut push).unwrap();
+    assert_eq!(found.join(", "), expected, "{filter:?}");
+}
+
 #[test]
 fn the_other_datasets_come_in_the_contracts_order() {
     let mut home = filled();
@@ -164,43 +177,52 @@ fn the_other_datasets_come_in_the_contracts_order() {
     let none = Filter::default;
     let upload = |n| Filter { upload: Some(n), ..none() };
 
-    macro_rules! check {
-        ($dataset:ident, $filter:expr, |$row:pat_param| $text:expr, $expected:expr) => {
-            let mut found = Vec::new();
-            let mut push = |$row| {
-                found.push($text);
-                Ok::<_, StoreError>(())
-            };
-            reader.$dataset(&$filter, &mut push).unwrap();
-            assert_eq!(found.join(", "), $expected, "{:?}", $filter);
-        };
-    }
-    check!(
-        superseded,
+    check(
+        &reader,
+        Reader::superseded,
         none(),
         |row| format!("{}/{} {}", row.upload, row.row_number, row.meter_id),
-        "1/23 a9, 2/23 a9"
+        "1/23 a9, 2/23 a9",
     );
-    check!(superseded, upload(2), |row| row.ts.to_string(), "2026-03-02T02:00:00Z");
-    check!(superseded, Filter { meter: Some("b".to_owned()), ..none() }, |row| row.ts.to_string(), "");
-    check!(uploads, none(), |row| format!("{} {}", row.landed.upload, row.stored), "1 8, 2 8, 3 0, 4 0");
+    check(&reader, Reader::superseded, upload(2), |row| row.ts.to_string(), "2026-03-02T02:00:00Z");
+    check(
+        &reader,
+        Reader::superseded,
+        Filter { meter: Some("b".to_owned()), ..none() },
+        |row| row.ts.to_string(),
+        "",
+    );
+    check(
+        &reader,
+        Reader::uploads,
+        none(),
+        |row| format!("{} {}", row.landed.upload, row.stored),
+        "1 8, 2 8, 3 0, 4 0",
+    );
     let landed = Filter { upload_status: Some(UploadStatus::Landed), limit: Some(1), ..none() };
-    check!(uploads, landed, |row| row.landed.name, "upload 3.csv");
+    check(&reader, Reader::uploads, landed, |row| row.landed.name, "upload 3.csv");
     let done = Filter { upload_status: Some(UploadStatus::Done), ..none() };
-    check!(uploads, done, |row| row.landed.name, "upload 1.csv, upload 2.csv");
-    check!(deliveries, none(), |row| row.name, "again 1, a third time, again 2");
-    check!(deliveries, upload(2), |row| row.name, "again 2");
-    check!(
-        episodes,
+    check(&reader, Reader::uploads, done, |row| row.landed.name, "upload 1.csv, upload 2.csv");
+    check(&reader, Reader::deliveries, none(), |row| row.name, "again 1, a third time, again 2");
+    check(&reader, Reader::deliveries, upload(2), |row| row.name, "again 2");
+    check(
+        &reader,
+        Reader::episodes,
         none(),
         |(id, row)| format!("{id} {}", row.first_ts),
         "B 2026-03-02T01:40:00Z, \
-        b 2026-03-02T00:00:00Z, b 2026-03-02T08:20:00Z"
+        b 2026-03-02T00:00:00Z, b 2026-03-02T08:20:00Z",
     );
     let early = Filter { from: Some(at(60)), to: Some(at(100)), ..none() };
-    check!(episodes, early, |(id, _)| id, "b");
-    check!(alerts, none(), |row| row.message, "alert 2, alert 1");
-    check!(alerts, Filter { meter: Some("B".to_owned()), ..none() }, |row| row.message, "alert 1");
+    check(&reader, Reader::episodes, early, |(id, _)| id, "b");
+    check(&reader, Reader::alerts, none(), |row| row.message, "alert 2, alert 1");
+    check(
+        &reader,
+        Reader::alerts,
+        Filter { meter: Some("B".to_owned()), ..none() },
+        |row| row.message,
+        "alert 1",
+    );
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn the_columns_are_those_of_the_contract_then_the_flags_then_helpers() {
     ] {
         let select = conn.prepare(&format!("SELECT * FROM {view}")).unwrap();
         let flags = if flags { format!(" {FLAGS}") } else { String::new() };
-        assert_eq!(select.column_names().join(" "), format!("{contract}{flags}{helpers}"), "{view}");
+        let columns: Vec<_> = select.column_names().collect();
+        assert_eq!(columns.join(" "), format!("{contract}{flags}{helpers}"), "{view}");
     }
 }
 
