@@ -143,18 +143,19 @@ impl<'c> Commit<'c> {
     }
 
     fn insert(&mut self, set: &ChangeSet) -> Result<(), StoreError> {
-        let mut hour = None;
-        for (meter, reading) in &set.inserted {
-            if reading.standing != Standing::Accepted {
-                return Err(self.misplaced(*meter, reading.ts, "is inserted and not accepted"));
-            }
-            if hour != Some(reading.ts.hour()) {
-                hour = Some(reading.ts.hour());
-                self.touch(ArchiveTable::Readings, Some(reading.ts));
-            }
-            self.store(*meter, reading)?;
+        if let Some((meter, reading)) = set.inserted.iter().find(|(_, r)| r.standing != Standing::Accepted) {
+            return Err(self.misplaced(*meter, reading.ts, "is inserted and not accepted"));
         }
-        Ok(())
+        for day in set.inserted.chunk_by(|a, b| a.1.ts.day() == b.1.ts.day()) {
+            self.touch(ArchiveTable::Readings, day.first().map(|(_, reading)| reading.ts));
+        }
+        let known = self.readings.insert_all(&set.inserted).doing("store readings")?;
+        match known.and_then(|known| set.inserted.get(known)) {
+            Some((meter, reading)) => {
+                Err(self.misplaced(*meter, reading.ts, "is inserted and stored already"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn store(&mut self, meter: Meter, reading: &Reading) -> Result<(), StoreError> {

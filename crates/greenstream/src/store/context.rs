@@ -12,8 +12,10 @@ use super::reader::Reader;
 use super::rows;
 use crate::change::Meter;
 
-/// Above one meter in this many, whole hours are read.
-const SCAN_SHARE: usize = 20;
+/// Above one meter in this many, whole hours are read: a sought meter costs 2.2 µs an hour, a whole
+/// hour of 50,000 meters 20 to 35 ms. From memory one in five would do as well; from disk the pages
+/// of an hour are better read in their order.
+const SCAN_SHARE: usize = 8;
 /// How far a day of any reporting zone reaches beyond the UTC day of its number, at either end:
 /// offsets lie within 16 hours.
 const ZONE_MAX: i64 = 16 * HOUR;

@@ -213,6 +213,37 @@ fn a_change_that_contradicts_what_is_stored_is_named_and_undone() {
     }
 }
 
+/// Readings go in by bulk, and what is left over one by one.
+#[test]
+fn a_known_reading_is_named_wherever_it_stands_among_new_ones() {
+    for known in [0, 1, 63, 64, 100, 127, 128, 149] {
+        let mut home = stored();
+        let new =
+            (0..150).map(|n| if n == known { (A, reading(15, 2, 1)) } else { (B, reading(100 + n, 2, 1)) });
+        check_broken(
+            &mut home,
+            ChangeSet { inserted: new.collect(), ..ChangeSet::default() },
+            "the reading of meter A at 2026-03-02T00:15:00Z is inserted and stored already",
+        );
+    }
+}
+
+#[test]
+fn every_new_reading_is_stored_with_its_own_values() {
+    let mut home = Home::with_meters();
+    let inserted: Vec<_> = (0..150)
+        .map(|n| {
+            let kw = (n % 7 > 0).then(|| Power::from_milliwatts(i64::from(n) - 9));
+            let row = Reading { kw, ..reading(i64::from(n) * 7, 1, n + 1) };
+            (B, flagged(row, if n % 3 == 0 { &[Flag::DstResolved] } else { &[] }))
+        })
+        .collect();
+    home.commit(ChangeSet { inserted: inserted.clone(), outcome: done(1, 150), ..ChangeSet::default() });
+    let mut found = Vec::new();
+    home.reader().load(&[A, B], Ts::MIN, Ts::MAX, |meter, r| found.push((meter, r))).unwrap();
+    assert_eq!(found, inserted);
+}
+
 #[test]
 fn a_row_enters_the_queue_or_loses_once_only() {
     let mut home = stored();

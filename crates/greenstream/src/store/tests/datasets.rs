@@ -148,8 +148,8 @@ fn check<T>(reader: &Reader, query: Query<T>, filter: Filter, text: impl Fn(T) -
     assert_eq!(found.join(", "), expected, "{filter:?}");
 }
 
-#[test]
-fn the_other_datasets_come_in_the_contracts_order() {
+/// The same with episodes, alerts and a third delivery.
+fn filled_with_more() -> Home {
     let mut home = filled();
     let episode = |meter, first| Episode {
         meter: Meter(meter),
@@ -173,6 +173,12 @@ fn the_other_datasets_come_in_the_contracts_order() {
         deliveries: vec![(1, "a third time".to_owned(), at(9))],
         ..ChangeSet::default()
     });
+    home
+}
+
+#[test]
+fn the_other_datasets_come_in_the_contracts_order() {
+    let home = filled_with_more();
     let reader = home.reader();
     let none = Filter::default;
     let upload = |n| Filter { upload: Some(n), ..none() };
