@@ -10,7 +10,7 @@ use greenstream_core::{Reading, Reason, Standing};
 use rusqlite::{Connection, params};
 
 use super::error::{Doing, StoreError};
-use super::rows::UploadStatus;
+use super::types::UploadStatus;
 use crate::change::{BookEntry, ChangeSet, Status};
 
 /// How the rows of one change set move between the three dispositions, by upload.

@@ -10,7 +10,7 @@ use super::books::{self, Books};
 use super::error::{Doing, StoreError, is_conflict};
 use super::queue::{Entry, Queue, RowId};
 use super::readings::Readings;
-use super::rows::ArchiveTable;
+use super::types::ArchiveTable;
 use super::{outbox, reader, uploads};
 use crate::change::{ChangeSet, Decision, Episode, Meter, Replaced, Status};
 
@@ -218,10 +218,8 @@ impl<'c> Commit<'c> {
         let same = before.zip(after).is_some_and(|(before, after)| row(&before) == row(&after));
         if let Some(before) = before.filter(|_| !same) {
             self.touch(ArchiveTable::ErrorQueue, Some(before.ts));
-            let settled_later = lookup.decided.contains(&row(&before));
-            if !settled_later
-                && !self.queue.delete(row(&before)).doing("take a row out of the error queue")?
-            {
+            // a row that is decided in this set comes back when its decision is settled
+            if !self.queue.delete(row(&before)).doing("take a row out of the error queue")? {
                 return Err(self.misplaced(
                     replaced.meter,
                     before.ts,

@@ -10,7 +10,8 @@ use rusqlite::{Row, params_from_iter};
 use super::error::{Doing, StoreError};
 use super::filter::{Filter, Where};
 use super::reader::Reader;
-use super::rows::{self, AlertRow, Delivery, ErrorRow, Loser, UploadRow};
+use super::rows;
+use super::types::{AlertRow, Delivery, ErrorRow, Loser, UploadRow};
 use crate::change::{Episode, Meter};
 
 /// What a dataset's rows go into. Its error ends the query and comes back to the caller.

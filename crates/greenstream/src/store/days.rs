@@ -5,7 +5,8 @@ use greenstream_core::{DAY, Reading, Ts};
 use super::context::Plan;
 use super::error::{Doing, StoreError};
 use super::reader::Reader;
-use super::rows::{self, ErrorRow};
+use super::rows;
+use super::types::ErrorRow;
 use crate::change::Meter;
 
 impl Reader {

@@ -3,7 +3,7 @@
 use greenstream_core::{Reason, Ts};
 use rusqlite::types::Value;
 
-use super::rows::UploadStatus;
+use super::types::UploadStatus;
 use crate::change::Status;
 
 /// Which rows of a dataset, all of them by default. A field that the dataset has no column for is

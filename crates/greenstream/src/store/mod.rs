@@ -23,6 +23,7 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod types;
 mod uploads;
 mod views;
 
@@ -35,7 +36,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 pub use self::error::StoreError;
 pub use self::filter::Filter;
 pub use self::reader::{Reader, Snapshot};
-pub use self::rows::{
+pub use self::types::{
     AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, UploadRow, UploadStatus,
 };
 

@@ -6,7 +6,8 @@ use greenstream_core::Ts;
 use rusqlite::{Connection, params};
 
 use super::error::{Doing, StoreError};
-use super::rows::{self, AlertRow, ArchiveTable, Dirty};
+use super::rows;
+use super::types::{AlertRow, ArchiveTable, Dirty};
 use super::{Reader, Store};
 use crate::change::Alert;
 

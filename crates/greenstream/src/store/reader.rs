@@ -8,7 +8,8 @@ use greenstream_core::{Reading, Ts};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::error::{Doing, StoreError};
-use super::rows::{self, ErrorRow, Position, UploadRow};
+use super::rows;
+use super::types::{ErrorRow, Position, UploadRow};
 use super::{BUSY_WAIT, STATEMENTS, common, schema};
 use crate::change::{DayState, Decision, Episode, Meter, SupersededRow};
 

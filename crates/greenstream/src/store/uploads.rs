@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::rows::{UploadStatus, index_bytes};
+use super::rows::index_bytes;
+use super::types::UploadStatus;
 use crate::change::{Landed, Outcome};
 
 /// Makes the rows of uploads that are new; an upload that is tried again takes its new feed and zone.

@@ -8,7 +8,7 @@
 
 use greenstream_core::{Flag, Reason};
 
-use super::rows::UploadStatus;
+use super::types::UploadStatus;
 use crate::change::{EpisodeKind, Severity, Status};
 
 /// Whole seconds and microseconds of a reading's instant.

@@ -1,10 +1,9 @@
 //! Commits: what each part of a change set does, and that all of it happens or nothing.
 
 use super::*;
-use crate::change::{Alert, DayState, DeadLetter, Episode, EpisodeKind, Severity};
-use crate::store::UploadStatus;
+use crate::change::{Alert, DayState, Episode, EpisodeKind, Severity};
 
-fn stored() -> Home {
+pub(super) fn stored() -> Home {
     let mut home = Home::with_meters();
     home.commit(ChangeSet {
         inserted: vec![(A, reading(0, 1, 1)), (A, reading(15, 1, 2)), (B, reading(0, 1, 3))],
@@ -19,7 +18,7 @@ const STATE: &str = "SELECT meter_id, ts, kw, upload, row_number, '', '', '' FRO
     UNION ALL SELECT meter_id, ts, kw, upload, row_number, 'lost', '', '' FROM superseded ORDER BY 2, 1, 4, 5";
 
 #[track_caller]
-fn check_broken(home: &mut Home, set: ChangeSet, message: &str) {
+pub(super) fn check_broken(home: &mut Home, set: ChangeSet, message: &str) {
     let before = (home.rows(STATE), home.store.position().unwrap(), home.rows("SELECT * FROM uploads"));
     let entry = home.entry + 1;
     let error = home.try_commit(set).unwrap_err();
@@ -245,6 +244,36 @@ fn every_new_reading_is_stored_with_its_own_values() {
 }
 
 #[test]
+fn a_full_disk_takes_the_commit_back_and_the_same_commit_succeeds_later() {
+    let mut home = stored();
+    let inserted: Vec<_> = (0..5_000).map(|n| (B, reading(100 + i64::from(n), 2, n + 1))).collect();
+    let set = ChangeSet { inserted, outcome: done(2, 5_000), ..ChangeSet::default() };
+    home.store.conn.pragma_update(None, "max_page_count", 1).unwrap();
+    let error = home.try_commit(set.clone()).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(error.hint(), "free space on the volume of the database");
+    assert_eq!(home.store.position().unwrap().entry, 2);
+    home.expect("SELECT count(*) FROM readings", &["3"]);
+    home.store.conn.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    home.commit(set);
+    home.expect("SELECT count(*) FROM readings", &["5003"]);
+}
+
+#[test]
+fn a_database_that_another_process_holds_is_transient() {
+    let mut home = stored();
+    home.store.conn.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let other = Connection::open(home.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let set =
+        ChangeSet { inserted: vec![(B, reading(15, 2, 1))], outcome: done(2, 1), ..ChangeSet::default() };
+    let error = home.try_commit(set.clone()).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    home.commit(set);
+}
+
+#[test]
 fn a_row_enters_the_queue_or_loses_once_only() {
     let mut home = stored();
     let lost = superseded(A, reading(0, 2, 1));
@@ -278,83 +307,6 @@ fn a_row_enters_the_queue_or_loses_once_only() {
     let losers = home.reader().losers(A, at(0)).unwrap();
     assert_eq!(losers, [superseded(A, reading(0, 1, 1))]);
     assert_eq!(home.reader().losers(B, at(0)).unwrap(), []);
-}
-
-#[test]
-fn books_that_differ_from_the_rows_are_refused() {
-    let mut home = stored();
-    check_broken(
-        &mut home,
-        ChangeSet {
-            inserted: vec![(B, reading(15, 2, 1))],
-            books: vec![book(2, 2, 0, 0)],
-            outcome: done(2, 2),
-            ..ChangeSet::default()
-        },
-        "the rows of upload 2 move by +1 stored, +0 quarantined, +0 superseded, and its books say +2, +0, +0",
-    );
-}
-
-#[test]
-fn an_upload_whose_rows_do_not_add_up_is_refused() {
-    let dead = DeadLetter { code: "x".to_owned(), message: "y".to_owned(), hint: "z".to_owned() };
-    let dead = |rows| done(2, rows).map(|outcome| Outcome { dead: Some(dead.clone()), ..outcome });
-    for (name, outcome, balanced) in [
-        ("done with a row too few", done(2, 2), false),
-        ("done with a row too many", done(2, 0), false),
-        ("done", done(2, 1), true),
-        ("not ended, and yet a row is stored", None, false),
-        ("dead, and yet a row is stored", dead(1), false),
-    ] {
-        let mut home = stored();
-        let set = ChangeSet { inserted: vec![(B, reading(15, 2, 1))], outcome, ..ChangeSet::default() };
-        let result = home.try_commit(set);
-        assert_eq!(matches!(result, Err(StoreError::Unbalanced { upload: 2, .. })), !balanced, "{name}");
-        home.expect("SELECT count(*) FROM readings WHERE upload = 2", &[if balanced { "1" } else { "0" }]);
-    }
-    let mut home = stored();
-    home.commit(ChangeSet { outcome: dead(0), ..ChangeSet::default() });
-    let upload = home.reader().upload(2).unwrap().unwrap();
-    assert_eq!((upload.status, upload.rows), (UploadStatus::Dead, 0));
-    assert_eq!(upload.dead.unwrap().message, "y");
-}
-
-#[test]
-fn rows_that_are_taken_away_from_an_old_upload_must_add_up_too() {
-    let mut home = stored();
-    let set = ChangeSet {
-        replaced: vec![replaced(A, Some(reading(0, 1, 1)), Some(reading(0, 2, 1)))],
-        outcome: done(2, 1),
-        ..ChangeSet::default()
-    };
-    let error = home.try_commit(set).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "upload 1 (done) would be out of balance: 3 rows, 2 stored, 0 quarantined, 0 superseded"
-    );
-}
-
-#[test]
-fn an_upload_lands_is_tried_and_ends() {
-    let mut home = Home::new();
-    home.store.land(&[landed(1), landed(2)]).unwrap();
-    home.expect("SELECT upload, status, attempts FROM uploads", &["1 landed 0", "2 landed 0"]);
-    assert_eq!(home.store.begin(&[1, 7]).unwrap(), [1, 0]);
-    assert_eq!(home.store.begin(&[1]).unwrap(), [2]);
-    home.expect("SELECT upload, status, attempts FROM uploads", &["1 processing 2", "2 landed 0"]);
-    assert_eq!(home.store.position().unwrap().entry, 0);
-    let unfinished: Vec<_> =
-        home.reader().unfinished().unwrap().into_iter().map(|upload| upload.landed).collect();
-    assert_eq!(unfinished, [landed(1), landed(2)]);
-    let again = Landed { feed: "other".to_owned(), time_zone: Some("Europe/Berlin".to_owned()), ..landed(1) };
-    home.commit(ChangeSet { landed: vec![again.clone()], outcome: done(1, 0), ..ChangeSet::default() });
-    let upload = home.reader().upload(1).unwrap().unwrap();
-    assert_eq!((upload.landed, upload.status, upload.attempts), (again, UploadStatus::Done, 2));
-    assert_eq!((upload.decoded_bytes, upload.days), (90, Some((at(0).day(), at(0).day()))));
-    home.store.land(&[landed(1)]).unwrap();
-    home.store.begin(&[1]).unwrap();
-    home.expect("SELECT status FROM uploads WHERE upload = 1", &["done"]);
-    assert_eq!(home.reader().unfinished().unwrap().len(), 1);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn random(seed: u64, day_of: impl Fn(Ts) -> i64) -> (Home, Model) {
     }
     home.commit(ChangeSet {
         landed: vec![landed(1)],
-        meters: (0..METERS).map(|n| (Meter(n), format!("M{:03}", METERS - n))).collect(),
+        meters: (0..METERS).map(|n| (Meter(n), format!("ö{:03}", METERS - n))).collect(),
         inserted,
         raw: queued.iter().map(|(_, r)| raw(r)).collect(),
         replaced: queued.iter().map(|(meter, r)| replaced(*meter, None, Some(*r))).collect(),
@@ -238,15 +238,15 @@ fn a_day_is_read_whole_or_by_a_range_of_meter_ids() {
     let (home, model) = random(11, Ts::day);
     let reader = home.reader();
     let today = at(0).day() + 1;
-    let id = |meter: Meter| format!("M{:03}", METERS - meter.0);
+    let id = |meter: Meter| format!("ö{:03}", METERS - meter.0);
     for (from, to) in [
         (None, None),
-        (Some("M005"), None),
-        (None, Some("M005")),
-        (Some("M010"), Some("M020")),
-        (Some("M007"), Some("M007")),
-        (Some("M0071"), Some("M008")),
-        (Some("N"), None),
+        (Some("ö005"), None),
+        (None, Some("ö005")),
+        (Some("ö010"), Some("ö020")),
+        (Some("ö007"), Some("ö007")),
+        (Some("ö0071"), Some("ö008")),
+        (Some("÷"), None),
     ] {
         let mut expected: Vec<_> = model
             .iter()

@@ -1,5 +1,6 @@
 //! The store as its users see it, on real files.
 
+mod accounting;
 mod commit;
 mod context;
 mod datasets;
