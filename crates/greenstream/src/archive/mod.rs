@@ -1,0 +1,232 @@
+//! The archive: two Delta Lake tables, a projection of the committed change sets with a position.
+//!
+//! `apply` takes each change set after its commit and keeps it in memory; `flush` writes what is due
+//! and ends with one entry in each table's log, which names the journal position that the table then
+//! reflects. What a crash loses from memory the store knows: a day of which the archive missed
+//! something is written again from the store's snapshot.
+//!
+//! One process owns the archive (the lock of the home sees to it); readers need nothing but the files.
+
+mod base;
+mod buffer;
+mod day;
+mod error;
+mod file;
+mod flush;
+mod layout;
+mod log;
+mod merge;
+mod names;
+mod plan;
+mod queue;
+mod read;
+mod roster;
+mod source;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod vacuum;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use greenstream_core::{Flag, Reading, Standing, Ts};
+use rustc_hash::FxHashMap;
+use tokio::runtime::{Builder, Runtime};
+
+pub use self::error::{Cause, Error, Result};
+pub use self::flush::Flushed;
+pub use self::layout::Dataset;
+pub use self::log::APP_ID;
+pub use self::plan::Mode;
+pub use self::read::DayFiles;
+pub use self::source::{ErrorRow, MeterNames, ReadingRow, Source};
+pub use self::vacuum::Vacuumed;
+use self::buffer::{CHANGES, GONE, Pending};
+use self::log::Table;
+use self::names::Names;
+use crate::change::{ChangeSet, Meter};
+
+/// What the store knows when the archive is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// The store's journal position.
+    pub position: u64,
+    /// UTC days (since 1970-01-01) that hold readings or entries of the error queue.
+    pub days: &'a [i64],
+    /// Days that changed after the archive's position, as far as the store can tell; more do no harm.
+    pub dirty: &'a [i64],
+}
+
+/// The archive, open for writing.
+pub struct Archive {
+    runtime: Runtime,
+    readings: Table,
+    errors: Table,
+    names: Names,
+    pending: BTreeMap<Option<i64>, Pending>,
+    overlapping_since: BTreeMap<i64, Ts>,
+    /// When files that are no longer live were replaced, or first seen.
+    dead: FxHashMap<PathBuf, Ts>,
+    /// The last change set that was applied, or the store's position at opening.
+    applied: u64,
+    buffered: usize,
+}
+
+impl Archive {
+    /// Opens the archive in the folder `dir`, making the tables that are not there. Days that the
+    /// store marks dirty, and days it knows and the archive does not, will be written from the store
+    /// by the next flush.
+    ///
+    /// # Errors
+    /// When the folder or a log cannot be read or written, or ([`Error::Ahead`]) when the archive
+    /// reflects a later position than the store, which calls for [`Archive::create_fresh`].
+    pub fn open(dir: &Path, known: &Known<'_>, now: Ts) -> Result<Archive> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Runtime { source })?;
+        fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
+        let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
+        let table = |dataset: Dataset| Table::open(&runtime, dir.join(dataset.name()), dataset, now);
+        let (readings, errors) = (table(Dataset::Readings)?, table(Dataset::ErrorQueue)?);
+        let position = readings.position.max(errors.position);
+        if position > known.position {
+            return Err(Error::Ahead { archive: position, store: known.position });
+        }
+        let mut archive = Archive {
+            runtime,
+            readings,
+            errors,
+            names: Names::default(),
+            pending: BTreeMap::new(),
+            overlapping_since: BTreeMap::new(),
+            dead: FxHashMap::default(),
+            applied: known.position,
+            buffered: 0,
+        };
+        let next = archive.position() + 1;
+        let unknown = |day: &&i64| {
+            let day = Some(**day);
+            !archive.readings.live.contains_key(&day) && !archive.errors.live.contains_key(&day)
+        };
+        let mut days: Vec<Option<i64>> = known.dirty.iter().copied().map(Some).collect();
+        days.extend(known.days.iter().filter(unknown).copied().map(Some));
+        if archive.position() < known.position {
+            days.push(None);
+        }
+        archive.pending.extend(days.into_iter().map(|day| (day, Pending::unwatched(next))));
+        Ok(archive)
+    }
+
+    /// Removes the archive in `dir` with all its files and begins an empty one, into which the next
+    /// flush writes every day that the store knows.
+    ///
+    /// # Errors
+    /// As [`Archive::open`]. After a crash in between, `open` finds an archive that begins anew.
+    pub fn create_fresh(dir: &Path, known: &Known<'_>, now: Ts) -> Result<Archive> {
+        for dataset in [Dataset::Readings, Dataset::ErrorQueue] {
+            let table = dir.join(dataset.name());
+            // The log first: without it the rest is no table but files that the vacuum removes.
+            for folder in [table.join("_delta_log"), table] {
+                match fs::remove_dir_all(&folder) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::io("remove", &folder)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Archive::open(dir, known, now)
+    }
+
+    /// The journal position up to which both tables hold every change; 0 when they are new.
+    pub fn position(&self) -> u64 {
+        self.readings.position.min(self.errors.position)
+    }
+
+    /// What the changes that wait take in memory, in bytes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffered
+    }
+
+    /// Days with changes that are not in the archive yet; `None` stands for the rows of the error
+    /// queue without an instant.
+    pub fn waiting_days(&self) -> impl Iterator<Item = Option<i64>> + '_ {
+        self.pending.keys().copied()
+    }
+
+    /// Takes a change set that the store has committed; call it once for each, in their order. A set
+    /// at or before the last one is ignored.
+    pub fn apply(&mut self, set: &Arc<ChangeSet>, names: &dyn MeterNames) {
+        if set.entry <= self.applied {
+            return;
+        }
+        self.applied = set.entry;
+        self.names.learn(set);
+        self.take_inserted(set, names);
+        for replaced in &set.replaced {
+            let accepted =
+                |reading: &Option<Reading>| reading.filter(|r| r.standing == Standing::Accepted);
+            let (before, after) = (accepted(&replaced.before), accepted(&replaced.after));
+            match (before, after) {
+                (None, Some(after)) => self.put(set.entry, replaced.meter, &after, 0, names),
+                (Some(_), Some(after)) => self.put(set.entry, replaced.meter, &after, CHANGES, names),
+                (Some(before), None) => self.put(set.entry, replaced.meter, &before, GONE, names),
+                (None, None) => {}
+            }
+            let both = [replaced.before, replaced.after];
+            for reading in both.iter().flatten().filter(|reading| is_queued(reading)) {
+                self.mark_errors(set.entry, Some(reading.ts));
+            }
+        }
+        for ts in set.rejects.iter().map(|row| row.ts).chain(set.decisions.iter().map(|row| row.ts)) {
+            self.mark_errors(set.entry, ts);
+        }
+    }
+
+    /// The bulk of a change set: its readings are sorted by hour, so a day's stand together.
+    fn take_inserted(&mut self, set: &ChangeSet, names: &dyn MeterNames) {
+        for run in set.inserted.chunk_by(|(_, a), (_, b)| a.ts.day() == b.ts.day()) {
+            let Some((_, first)) = run.first() else { continue };
+            let day = Some(first.ts.day());
+            let pending = self.pending.entry(day).or_insert_with(|| Pending::tracked(set.entry));
+            for (meter, reading) in run {
+                if pending.from_source {
+                    break;
+                }
+                if self.names.knows(*meter, names) {
+                    self.buffered += pending.overlay.push(*meter, reading, 0);
+                } else {
+                    self.buffered -= pending.leave_to_source();
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, entry: u64, meter: Meter, reading: &Reading, bits: u16, names: &dyn MeterNames) {
+        let day = Some(reading.ts.day());
+        let pending = self.pending.entry(day).or_insert_with(|| Pending::tracked(entry));
+        if pending.from_source {
+            return;
+        }
+        if self.names.knows(meter, names) {
+            self.buffered += pending.overlay.push(meter, reading, bits);
+        } else {
+            self.buffered -= pending.leave_to_source();
+        }
+    }
+
+    fn mark_errors(&mut self, entry: u64, ts: Option<Ts>) {
+        let day = ts.map(Ts::day);
+        self.pending.entry(day).or_insert_with(|| Pending::tracked(entry)).errors = true;
+    }
+}
+
+/// Whether a reading's row stands in the error queue, or an operator's decision about it does.
+fn is_queued(reading: &Reading) -> bool {
+    let flags = reading.flags;
+    reading.standing != Standing::Accepted || flags.has(Flag::Released) || flags.has(Flag::Edited)
+}
