@@ -40,7 +40,10 @@ impl Fleet {
                     for quarter in 0..4 {
                         let watts = &mut level[meter as usize];
                         *watts = (*watts + random.i64(-60..=60)).clamp(20, 4_000);
-                        rows.push((Meter(meter), reading(day, hour, quarter, meter, *watts, first_upload, &mut random)));
+                        rows.push((
+                            Meter(meter),
+                            reading(day, hour, quarter, meter, *watts, first_upload, &mut random),
+                        ));
                     }
                 }
                 rows

@@ -66,8 +66,8 @@ impl FileWriter {
         let options = ArrowWriterOptions::new()
             .with_properties(properties().as_ref().clone())
             .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, table.schema(), options)
-            .map_err(Error::write(&full))?;
+        let writer =
+            ArrowWriter::try_new_with_options(file, table.schema(), options).map_err(Error::write(&full))?;
         Ok(FileWriter { writer, table, stats: Stats::default(), path: format!("{folder}/{name}"), full })
     }
 
@@ -160,11 +160,8 @@ fn common_columns(slice: Slice<'_>) -> Result<Vec<ArrayRef>> {
     let ts = TimestampMicrosecondArray::new(ScalarBuffer::from(slice.ts.to_vec()), slice.has_ts);
     let has_kw = NullBuffer::new(BooleanBuffer::collect_bool(rows, |at| !slice.kw[at].is_nan()));
     let kw = Float64Array::new(ScalarBuffer::from(slice.kw.to_vec()), Some(has_kw));
-    let mut columns: Vec<ArrayRef> = vec![
-        dictionary(slice.keys, slice.meters)?,
-        Arc::new(ts.with_timezone("UTC")),
-        Arc::new(kw),
-    ];
+    let mut columns: Vec<ArrayRef> =
+        vec![dictionary(slice.keys, slice.meters)?, Arc::new(ts.with_timezone("UTC")), Arc::new(kw)];
     let any = slice.flags.iter().fold(0, |all, flags| all | flags);
     for flag in Flag::ALL {
         let bit = 1_u16 << flag as u8;

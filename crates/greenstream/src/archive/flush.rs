@@ -87,7 +87,7 @@ impl Archive {
     }
 
     /// Writes the files of all days; removes them again where one fails.
-    fn write_days(
+    pub(super) fn write_days(
         &mut self,
         days: &BTreeMap<Option<i64>, Shape>,
         source: &dyn Source,

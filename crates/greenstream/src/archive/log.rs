@@ -64,8 +64,7 @@ impl Table {
         let log = dir.join("_delta_log");
         fs::create_dir_all(&log).map_err(Error::io("make", &log))?;
         remove_unfinished(&log)?;
-        let mut table =
-            Table { dataset, dir, version: 0, position: 0, live: BTreeMap::new(), stale: false };
+        let mut table = Table { dataset, dir, version: 0, position: 0, live: BTreeMap::new(), stale: false };
         if !has_entries(&log)? {
             table.put_entry(0, &table.first_entry(now)?)?;
             for folder in table.dir.ancestors().take(3) {
@@ -120,7 +119,8 @@ impl Table {
     }
 
     fn load(&self, runtime: &Runtime) -> Result<DeltaTable> {
-        let dir = self.dir.to_str().ok_or_else(|| Error::damaged(&self.dir, "the folder's name is not UTF-8"))?;
+        let dir =
+            self.dir.to_str().ok_or_else(|| Error::damaged(&self.dir, "the folder's name is not UTF-8"))?;
         runtime
             .block_on(async { DeltaTableBuilder::from_url(ensure_table_uri(dir)?)?.load().await })
             .map_err(self.log_error("read"))
@@ -133,11 +133,8 @@ impl Table {
         for entry in fs::read_dir(&log).map_err(Error::io("list", &log))? {
             let path = entry.map_err(Error::io("list", &log))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_torn = if name.ends_with(".parquet") {
-                !is_readable(&path)
-            } else {
-                name == "_last_checkpoint"
-            };
+            let is_torn =
+                if name.ends_with(".parquet") { !is_readable(&path) } else { name == "_last_checkpoint" };
             if is_torn {
                 fs::remove_file(&path).map_err(Error::io("remove", &path))?;
                 torn = true;
@@ -174,7 +171,9 @@ impl Table {
             return Ok(());
         }
         let table = self.load(runtime)?;
-        runtime.block_on(checkpoints::create_checkpoint(&table, None)).map_err(self.log_error("checkpoint"))?;
+        runtime
+            .block_on(checkpoints::create_checkpoint(&table, None))
+            .map_err(self.log_error("checkpoint"))?;
         let log = self.log();
         for entry in fs::read_dir(&log).map_err(Error::io("list", &log))? {
             let path = entry.map_err(Error::io("list", &log))?.path();
@@ -260,8 +259,9 @@ impl Table {
         let entry = log.join(format!("{version:020}.json"));
         let mut text = String::new();
         for action in actions {
-            let line = serde_json::to_string(action)
-                .map_err(|json_err| self.log_error("write")(DeltaTableError::SerializeLogJson { json_err }))?;
+            let line = serde_json::to_string(action).map_err(|json_err| {
+                self.log_error("write")(DeltaTableError::SerializeLogJson { json_err })
+            })?;
             text.push_str(&line);
             text.push('\n');
         }
@@ -320,7 +320,8 @@ fn remove_unfinished(log: &Path) -> Result<()> {
 /// Whether a checkpoint can be read to its end.
 fn is_readable(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    let Ok(reader) = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()) else {
+    let Ok(reader) = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build())
+    else {
         return false;
     };
     reader.into_iter().all(|batch| batch.is_ok())

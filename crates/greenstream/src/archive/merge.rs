@@ -229,7 +229,11 @@ mod tests {
             &[(0, row(10, 1, 0)), (0, row(10, 1, GONE)), (0, row(10, 2, 0))],
             &[&[(10, 2)]],
         );
-        check("the removal of what was never there", &[(0, row(10, 1, GONE)), (1, row(9, 1, 0))], &[&[], &[(9, 1)]]);
+        check(
+            "the removal of what was never there",
+            &[(0, row(10, 1, GONE)), (1, row(9, 1, 0))],
+            &[&[], &[(9, 1)]],
+        );
         check("a changed row that is in order", &[(0, row(10, 1, CHANGES))], &[&[(10, 1)]]);
     }
 }

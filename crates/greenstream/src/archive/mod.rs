@@ -36,17 +36,17 @@ use greenstream_core::{Flag, Reading, Standing, Ts};
 use rustc_hash::FxHashMap;
 use tokio::runtime::{Builder, Runtime};
 
+use self::buffer::{CHANGES, GONE, Pending};
 pub use self::error::{Cause, Error, Result};
 pub use self::flush::Flushed;
 pub use self::layout::Dataset;
 pub use self::log::APP_ID;
+use self::log::Table;
+use self::names::Names;
 pub use self::plan::Mode;
 pub use self::read::DayFiles;
 pub use self::source::{ErrorRow, MeterNames, ReadingRow, Source};
 pub use self::vacuum::Vacuumed;
-use self::buffer::{CHANGES, GONE, Pending};
-use self::log::Table;
-use self::names::Names;
 use crate::change::{ChangeSet, Meter};
 
 /// What the store knows when the archive is opened.
@@ -84,10 +84,8 @@ impl Archive {
     /// When the folder or a log cannot be read or written, or ([`Error::Ahead`]) when the archive
     /// reflects a later position than the store, which calls for [`Archive::create_fresh`].
     pub fn open(dir: &Path, known: &Known<'_>, now: Ts) -> Result<Archive> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| Error::Runtime { source })?;
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|source| Error::Runtime { source })?;
         fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
         let table = |dataset: Dataset| Table::open(&runtime, dir.join(dataset.name()), dataset, now);
@@ -168,8 +166,7 @@ impl Archive {
         self.names.learn(set);
         self.take_inserted(set, names);
         for replaced in &set.replaced {
-            let accepted =
-                |reading: &Option<Reading>| reading.filter(|r| r.standing == Standing::Accepted);
+            let accepted = |reading: &Option<Reading>| reading.filter(|r| r.standing == Standing::Accepted);
             let (before, after) = (accepted(&replaced.before), accepted(&replaced.after));
             match (before, after) {
                 (None, Some(after)) => self.put(set.entry, replaced.meter, &after, 0, names),

@@ -16,8 +16,7 @@ use super::source::{ErrorRow, Source};
 use crate::change::Status;
 
 /// All statuses, by their code on disk.
-pub(super) const STATUSES: [Status; 4] =
-    [Status::Open, Status::Released, Status::Edited, Status::Discarded];
+pub(super) const STATUSES: [Status; 4] = [Status::Open, Status::Released, Status::Edited, Status::Discarded];
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -69,11 +68,7 @@ pub(super) fn write(
     Ok(files)
 }
 
-fn write_group<'a>(
-    writer: &mut FileWriter,
-    entries: &[Entry],
-    name: impl Fn(u32) -> &'a str,
-) -> Result<()> {
+fn write_group<'a>(writer: &mut FileWriter, entries: &[Entry], name: impl Fn(u32) -> &'a str) -> Result<()> {
     let column = |get: fn(&Entry) -> u32| -> Vec<u32> { entries.iter().map(get).collect() };
     let ts: Vec<i64> = entries.iter().map(|entry| entry.ts.unwrap_or_default()).collect();
     let kw: Vec<f64> = entries.iter().map(|entry| entry.kw).collect();

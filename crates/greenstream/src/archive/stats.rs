@@ -26,7 +26,9 @@ fn widen<T: Copy + PartialOrd>(range: &mut Option<(T, T)>, values: impl Iterator
     for value in values {
         *range = Some(match *range {
             None => (value, value),
-            Some((min, max)) => (if value < min { value } else { min }, if value > max { value } else { max }),
+            Some((min, max)) => {
+                (if value < min { value } else { min }, if value > max { value } else { max })
+            }
         });
     }
 }
@@ -66,7 +68,10 @@ impl Stats {
             }
         };
         put("meter_id", self.meters.as_ref().map(|(a, b)| (json!(a), json!(b))));
-        put("ts", self.ts.map(|(a, b)| (json!(millis(a.div_euclid(1000))), json!(millis(-(-b).div_euclid(1000))))));
+        put(
+            "ts",
+            self.ts.map(|(a, b)| (json!(millis(a.div_euclid(1000))), json!(millis(-(-b).div_euclid(1000))))),
+        );
         put("kw", self.kw.map(|(a, b)| (json!(a), json!(b))));
         put("upload", self.upload.map(|(a, b)| (json!(a), json!(b))));
         put("row_number", self.row.map(|(a, b)| (json!(a), json!(b))));

@@ -47,7 +47,7 @@ impl Archive {
                         continue;
                     }
                     let since = *self.dead.entry(path.clone()).or_insert(now);
-                    if now.since(since) < retention {
+                    if now.since(since).max(0) < retention {
                         done.kept += 1;
                         stays = true;
                         continue;
