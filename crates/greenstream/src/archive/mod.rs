@@ -145,6 +145,11 @@ impl Archive {
         self.readings.position.min(self.errors.position)
     }
 
+    /// The last change set that was applied, or the store's position at opening.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
     /// What the changes that wait take in memory, in bytes.
     pub fn buffered_bytes(&self) -> usize {
         self.buffered
