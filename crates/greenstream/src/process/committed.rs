@@ -22,7 +22,9 @@ impl Committed {
 
     /// Everything up to `entry` is committed.
     pub fn advance(&self, entry: u64) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = entry;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = state.0.max(entry);
+        drop(state);
         self.changed.notify_all();
     }
 

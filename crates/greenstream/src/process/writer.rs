@@ -26,6 +26,15 @@ impl Writer {
         Writer { store }
     }
 
+    /// Commits change sets of journal entries; deliveries belong to none and are recorded beside them.
+    fn take(&self, sets: &[Arc<ChangeSet>]) -> Result<(), StoreError> {
+        let (entries, others): (Vec<_>, Vec<_>) = sets.iter().cloned().partition(|set| set.entry > 0);
+        let mut store = self.store();
+        store.commit(&entries)?;
+        let deliveries: Vec<_> = others.iter().flat_map(|set| set.deliveries.iter().cloned()).collect();
+        if deliveries.is_empty() { Ok(()) } else { store.deliver(&deliveries) }
+    }
+
     fn store(&self) -> MutexGuard<'_, Store> {
         // a panic while it was held rolled its transaction back
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
@@ -44,7 +53,7 @@ impl Writer {
         let began = clock::now();
         let mut waited = Duration::ZERO;
         loop {
-            let outcome = self.store().commit(sets);
+            let outcome = self.take(sets);
             match outcome {
                 Ok(()) => break,
                 Err(error) if error.is_transient() => {

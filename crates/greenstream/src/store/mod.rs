@@ -21,6 +21,7 @@ mod reader;
 mod readings;
 mod rows;
 mod schema;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -36,6 +37,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 pub use self::error::StoreError;
 pub use self::filter::Filter;
 pub use self::reader::{Reader, Snapshot};
+pub use self::summary::{Counted, Totals};
 pub use self::types::{
     AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, UploadRow, UploadStatus,
 };

@@ -1,7 +1,7 @@
 //! Readers: a read-only connection, snapshots, and the small questions.
 
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use greenstream_core::decode::RowIndex;
 use greenstream_core::{Reading, Ts};
@@ -18,6 +18,7 @@ use crate::change::{DayState, Decision, Episode, Meter, SupersededRow};
 #[derive(Debug)]
 pub struct Reader {
     conn: Connection,
+    path: PathBuf,
 }
 
 /// One state of the store, held while the writer goes on; dereferences to the reader. The log
@@ -49,7 +50,7 @@ impl Reader {
             let found = "a store that this release has not opened for writing yet";
             return Err(StoreError::NotAStore { path: path.to_owned(), found });
         }
-        Ok(Reader { conn })
+        Ok(Reader { conn, path: path.to_owned() })
     }
 
     /// Holds the state as it is now until the snapshot is dropped. One at a time.
@@ -61,6 +62,12 @@ impl Reader {
         // a read transaction begins with the first read
         position(&self.conn)?;
         Ok(Snapshot { reader: self, _tx: tx })
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the store stands in the journal.

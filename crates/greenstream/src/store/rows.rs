@@ -81,7 +81,7 @@ pub(super) fn upload_row(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
             feed: row.get(5)?,
             time_zone: row.get(6)?,
         },
-        status: code(row, 7, |code| UploadStatus::ALL.into_iter().find(|status| *status as u8 == code))?,
+        status: code(row, 7, |code: u8| UploadStatus::ALL.into_iter().find(|status| *status as u8 == code))?,
         rows: count(row, 8)?,
         stored: count(row, 9)?,
         quarantined: count(row, 10)?,
@@ -118,7 +118,7 @@ pub(super) fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
 /// An episode, from (meter, kind, first_ts, last_ts, severity, closed).
 pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
     let kind = |code: u8| (code == EpisodeKind::NearZero as u8).then_some(EpisodeKind::NearZero);
-    let severity = |code| {
+    let severity = |code: u8| {
         [Severity::Suspected, Severity::Confirmed].into_iter().find(|severity| *severity as u8 == code)
     };
     Ok(Episode {
@@ -133,8 +133,9 @@ pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
 
 /// What a meter's day holds, from (day, state).
 pub(super) fn day(row: &Row<'_>) -> rusqlite::Result<(i32, DayState)> {
-    let state =
-        |code| [DayState::Unmeasured, DayState::Zero, DayState::Live].into_iter().find(|s| *s as u8 == code);
+    let state = |code: u8| {
+        [DayState::Unmeasured, DayState::Zero, DayState::Live].into_iter().find(|s| *s as u8 == code)
+    };
     Ok((row.get(0)?, code(row, 1, state)?))
 }
 
@@ -160,7 +161,7 @@ pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
 
 /// A dirty partition, from (table_id, day, entry).
 pub(super) fn dirty(row: &Row<'_>) -> rusqlite::Result<Dirty> {
-    let table = |code| ArchiveTable::ALL.into_iter().find(|table| *table as u8 == code);
+    let table = |code: u8| ArchiveTable::ALL.into_iter().find(|table| *table as u8 == code);
     let day: i64 = row.get(1)?;
     Ok(Dirty {
         table: code(row, 0, table)?,

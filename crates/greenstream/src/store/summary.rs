@@ -6,7 +6,8 @@ use greenstream_core::{Reason, Ts};
 use rusqlite::params;
 
 use super::error::{Doing, StoreError};
-use super::rows::{self, UploadRow};
+use super::rows;
+use super::types::UploadRow;
 use super::{Reader, Store, outbox};
 use crate::change::{Alert, Status};
 
@@ -164,7 +165,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn raise(&mut self, alert: &Alert) -> Result<(), StoreError> {
-        self.change(|conn| Ok(outbox::put(conn, &[], std::slice::from_ref(alert)).doing("take an alert")?))
+        self.change(|conn| outbox::put(conn, &[], std::slice::from_ref(alert)).doing("take an alert"))
+    }
+
+    /// Records deliveries of bytes already known: (upload, name, instant). They belong to no entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the world failed.
+    pub fn deliver(&mut self, deliveries: &[(u32, String, Ts)]) -> Result<(), StoreError> {
+        self.change(|conn| outbox::put(conn, deliveries, &[]).doing("take deliveries"))
     }
 
     /// Takes over from an older database what the landing zone does not hold: deliveries and alerts.
