@@ -64,8 +64,8 @@ fn reading(
 ) -> Reading {
     let missing = random.u32(..100) == 0;
     let flags = Flags::NONE
-        .set(Flag::UnitConverted, meter % 4 == 0)
-        .set(Flag::UtcNormalized, meter % 3 == 0)
+        .set(Flag::UnitConverted, meter.is_multiple_of(4))
+        .set(Flag::UtcNormalized, meter.is_multiple_of(3))
         .set(Flag::Duplicate, random.u32(..200) == 0)
         .set(Flag::MissingValue, missing);
     Reading {

@@ -102,11 +102,6 @@ impl<T> Queue<T> {
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
-    }
 }
 
 #[cfg(test)]

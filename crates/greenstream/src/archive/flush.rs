@@ -183,7 +183,7 @@ impl Archive {
     }
 }
 
-fn begins<'a>((_, file): (usize, &'a DataFile)) -> Option<&'a str> {
+fn begins((_, file): (usize, &DataFile)) -> Option<&str> {
     file.stats.meters.as_ref().map(|(first, _)| first.as_str())
 }
 

@@ -112,7 +112,7 @@ fn reading(ts: Ts, mw: Option<i64>, upload: u32, row_number: u32) -> Reading {
         row_number,
         flags: Flags::NONE
             .set(Flag::MissingValue, mw.is_none())
-            .set(Flag::UtcNormalized, row_number % 3 == 0),
+            .set(Flag::UtcNormalized, row_number.is_multiple_of(3)),
         standing: Standing::Accepted,
     }
 }
@@ -268,10 +268,13 @@ fn live(archive: &Archive) -> BTreeSet<PathBuf> {
         .collect()
 }
 
+/// Value, flags, upload and row of a reading.
+type State = (Option<Power>, Flags, u32, u32);
+
 /// The live snapshot, but for days that wait, is the model's state.
 #[track_caller]
 fn check(archive: &Archive, model: &Model, waiting: &[Option<i64>]) {
-    let mut found: BTreeMap<(String, Ts), (Option<Power>, Flags, u32, u32)> = BTreeMap::new();
+    let mut found: BTreeMap<(String, Ts), State> = BTreeMap::new();
     for files in archive.days(Dataset::Readings) {
         let day = files.day.expect("a reading has an instant");
         let mut rows = 0;

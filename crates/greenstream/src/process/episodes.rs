@@ -136,11 +136,11 @@ impl Judging {
 
 /// Raises the alerts that the difference of a meter's episodes asks for.
 fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], at: Ts) {
-    let mut raise = |what: &'static str, episode: &Episode, detail: String| {
+    let mut raise = |kind: &'static str, episode: &Episode, detail: String| {
         let (first, last) = (episode.first_ts, episode.last_ts);
         set.alerts.push(Alert {
-            kind: what,
-            key: format!("{what}/{name}/{}/{first}/{last}", episode.kind.name()),
+            kind,
+            key: format!("{kind}/{name}/{}/{first}/{last}", episode.kind.name()),
             meter: Some(name.to_owned()),
             upload: None,
             at,
@@ -148,68 +148,56 @@ fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], 
         });
     };
     for new in after {
-        let old = before.iter().find(|old| old.first_ts == new.first_ts);
-        let moved = before.iter().find(|old| old.first_ts <= new.last_ts && new.first_ts <= old.last_ts);
-        match (old, moved) {
-            (None, None) => raise(
-                "episode_opened",
-                new,
-                format!("below 0.01 kW for more than 24 h, flagged from {} on", new.first_ts),
-            ),
-            (None, Some(old)) => raise(
-                "episode_changed",
-                new,
-                format!(
-                    "late data moved the start of its near-zero episode from {} to {}",
-                    old.first_ts, new.first_ts
-                ),
-            ),
-            _ => {}
-        }
-        let was = old.or(moved).map_or(Severity::Suspected, |old| old.severity);
-        match (was, new.severity) {
-            (Severity::Suspected, Severity::Confirmed) => raise(
-                "episode_confirmed",
-                new,
-                format!(
-                    "more than three running days at 0 kW since {}: the fault is confirmed",
-                    new.first_ts
-                ),
-            ),
-            (Severity::Confirmed, Severity::Suspected) => raise(
-                "episode_changed",
-                new,
-                format!(
-                    "late data shows a day that is not at 0 kW: the fault since {} is only suspected",
-                    new.first_ts
-                ),
-            ),
-            _ => {}
-        }
-        match (old.or(moved).is_some_and(|old| old.closed), new.closed) {
-            (false, true) => raise(
-                "episode_closed",
-                new,
-                format!(
-                    "0.01 kW or more again: the near-zero episode lasted from {} to {}",
-                    new.first_ts, new.last_ts
-                ),
-            ),
-            (true, false) => raise(
-                "episode_changed",
-                new,
-                format!("late data opens its near-zero episode since {} again", new.first_ts),
-            ),
-            _ => {}
-        }
-    }
-    for old in before {
-        if after.iter().all(|new| new.last_ts < old.first_ts || old.last_ts < new.first_ts) {
-            raise(
-                "episode_changed",
-                old,
-                format!("late data withdraws its near-zero episode from {} to {}", old.first_ts, old.last_ts),
+        let same = before.iter().find(|old| old.first_ts == new.first_ts);
+        let overlapping = before.iter().find(|old| overlap(old, new));
+        if let (None, Some(old)) = (same, overlapping) {
+            let detail = format!(
+                "late data moved the start of its near-zero episode from {} to {}",
+                old.first_ts, new.first_ts
             );
+            raise("episode_changed", new, detail);
+        }
+        for (kind, detail) in news(same.or(overlapping), new) {
+            raise(kind, new, detail);
         }
     }
+    for old in before.iter().filter(|old| !after.iter().any(|new| overlap(old, new))) {
+        let detail =
+            format!("late data withdraws its near-zero episode from {} to {}", old.first_ts, old.last_ts);
+        raise("episode_changed", old, detail);
+    }
+}
+
+fn overlap(a: &Episode, b: &Episode) -> bool {
+    a.first_ts <= b.last_ts && b.first_ts <= a.last_ts
+}
+
+/// What is new about an episode that was `old` before, if it was.
+fn news(old: Option<&Episode>, new: &Episode) -> Vec<(&'static str, String)> {
+    let first = new.first_ts;
+    let mut news = Vec::new();
+    if old.is_none() {
+        news.push(("episode_opened", format!("below 0.01 kW for more than 24 h, flagged from {first} on")));
+    }
+    match (old.map_or(Severity::Suspected, |old| old.severity), new.severity) {
+        (Severity::Suspected, Severity::Confirmed) => news.push((
+            "episode_confirmed",
+            format!("more than three running days at 0 kW since {first}: the fault is confirmed"),
+        )),
+        (Severity::Confirmed, Severity::Suspected) => news.push((
+            "episode_changed",
+            format!("late data shows a day that is not at 0 kW: the fault since {first} is only suspected"),
+        )),
+        _ => {}
+    }
+    match (old.is_some_and(|old| old.closed), new.closed) {
+        (false, true) => news.push((
+            "episode_closed",
+            format!("0.01 kW or more again: the near-zero episode lasted from {first} to {}", new.last_ts),
+        )),
+        (true, false) => news
+            .push(("episode_changed", format!("late data opens its near-zero episode since {first} again"))),
+        _ => {}
+    }
+    news
 }

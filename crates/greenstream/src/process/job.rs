@@ -43,8 +43,6 @@ pub struct Upload {
     pub landed: Landed,
     /// The name of its object.
     pub object: Hash,
-    /// The meter, where the feed takes it from the name.
-    pub meter: Option<String>,
     /// Whether it is a dead letter that is tried again.
     pub retry: bool,
 }
@@ -66,7 +64,7 @@ impl Job {
                     feed: body.feed,
                     time_zone: body.time_zone,
                 };
-                Task::Upload(Upload { landed, object: first.sha256, meter: body.meter, retry: true })
+                Task::Upload(Upload { landed, object: first.sha256, retry: true })
             }
             Body::Decision(body) => Task::Decide(body),
             Body::Configuration(body) => Task::Configure(body.version),
@@ -85,5 +83,5 @@ fn upload(body: &UploadBody, at: Ts) -> Upload {
         feed: body.feed.clone(),
         time_zone: body.time_zone.clone(),
     };
-    Upload { landed, object: body.sha256, meter: body.meter.clone(), retry: false }
+    Upload { landed, object: body.sha256, retry: false }
 }

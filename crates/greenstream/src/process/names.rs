@@ -92,7 +92,6 @@ impl MeterNames {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a hash: any bits will do")]
 fn hash(name: &str) -> usize {
     let mut hasher = FxBuildHasher.build_hasher();
     hasher.write(name.as_bytes());

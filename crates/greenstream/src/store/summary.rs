@@ -36,6 +36,9 @@ pub struct Totals {
     pub alerts_waiting: u64,
 }
 
+/// The newest reading of a meter as the view `newest` shows it: meter id, ts, kW, flags as JSON.
+pub type Newest = (String, String, Option<f64>, String);
+
 /// Rows of each disposition, counted in the tables rather than taken from the books.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counted {
@@ -123,11 +126,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn newest(
-        &self,
-        meter: Option<&str>,
-        limit: Option<u64>,
-    ) -> Result<Vec<(String, String, Option<f64>, String)>, StoreError> {
+    pub fn newest(&self, meter: Option<&str>, limit: Option<u64>) -> Result<Vec<Newest>, StoreError> {
         let limit = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(-1);
         self.all(
             "SELECT meter_id, ts, kw, flags FROM newest WHERE ?1 IS NULL OR meter_id = ?1 ORDER BY meter_id LIMIT ?2",
