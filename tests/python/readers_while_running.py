@@ -187,11 +187,14 @@ def check(binary: str, arguments: list[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="greenstream-running-") as scratch:
         home, staging = Path(scratch) / "home", Path(scratch) / "staging"
         staging.mkdir()
+        home.mkdir()
+        # often, so that readers meet many snapshots
+        (home / "greenstream.toml").write_text("[archive]\nlag_seconds = 1\n[serve]\nlisten = '127.0.0.1:0'\n")
         with (Path(scratch) / "log").open("wb") as log:
             service = subprocess.Popen([binary, "--home", str(home), "run", *arguments], stdout=log, stderr=log)
         try:
-            wait_for("inbox", (home / "inbox").is_dir, service)
-            wait_for("database", (home / "greenstream.db").exists, service)
+            log_file = Path(scratch) / "log"
+            wait_for("service", lambda: b"pages:" in log_file.read_bytes(), service)
             seen = observe(home, staging, service)
             service.send_signal(signal.SIGTERM)
             if service.wait(60) != 0:

@@ -1,5 +1,6 @@
 //! The command line: one binary, `greenstream`, as `docs/spec/contract.md` names its commands.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -178,5 +179,10 @@ fn log(command: &Command) {
         .with_env_var("GREENSTREAM_LOG")
         .with_default_directive(default.parse().unwrap_or_default())
         .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
