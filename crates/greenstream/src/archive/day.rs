@@ -1,8 +1,10 @@
 //! Writes the readings of one day: what the replaced files held, then the changes, or else what the
 //! store says.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
+use std::thread::ScopedJoinHandle;
 
 use greenstream_core::Power;
 
@@ -18,6 +20,10 @@ use super::source::{ReadingRow, Source};
 /// Rows of one day that are held at once when the store gives them (about 30 bytes each); of a larger
 /// day each file's rows are asked for alone.
 const HELD_ROWS_MAX: usize = 1 << 24;
+
+/// Files of one day that are encoded at once, each by a thread. More takes more memory: the rows of a
+/// file take about 40 MB.
+const ENCODERS: usize = 2;
 
 /// Where new files go and how they are called.
 pub(super) struct Target<'a> {
@@ -99,21 +105,32 @@ fn write(
     let rank = |name: &&str| ranking.names.partition_point(|known| **known < **name);
     let borders: Vec<u32> =
         borders.iter().map(|name| u32::try_from(rank(name)).unwrap_or(u32::MAX)).collect();
-    let mut files = Vec::new();
-    for ranks in ranking.cut(&borders) {
-        let within = ranks.start as usize..ranks.end as usize;
-        let mut merge = Merge::new(&ranking.rows[within.clone()]);
-        fill(&ranks, &mut merge)?;
-        let sorted = merge.finish();
-        files.extend(write_readings(
-            target.dir,
-            target.day,
-            &file_name(target.position),
-            &ranking.names[within],
-            &sorted,
-        )?);
-    }
-    Ok(files)
+    std::thread::scope(|scope| {
+        let (mut files, mut encoding) = (Vec::new(), VecDeque::new());
+        for ranks in ranking.cut(&borders) {
+            if encoding.len() == ENCODERS {
+                files.extend(encoding.pop_front().map_or(Ok(None), ended)?);
+            }
+            let within = ranks.start as usize..ranks.end as usize;
+            let mut merge = Merge::new(&ranking.rows[within.clone()]);
+            fill(&ranks, &mut merge)?;
+            let sorted = merge.finish();
+            let meters = &ranking.names[within];
+            let name = file_name(target.position);
+            encoding.push_back(
+                scope.spawn(move || write_readings(target.dir, target.day, &name, meters, &sorted)),
+            );
+        }
+        for encoder in encoding {
+            files.extend(ended(encoder)?);
+        }
+        Ok(files)
+    })
+}
+
+/// What an encoding thread came to.
+fn ended(encoder: ScopedJoinHandle<'_, Result<Option<DataFile>>>) -> Result<Option<DataFile>> {
+    encoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Writes the day as the store has it.

@@ -184,13 +184,14 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
     // 64 MiB in pages: a checkpoint costs a sync of the database, and an hour's upload is 5 MB
     conn.pragma_update(None, "wal_autocheckpoint", 8192)?;
     conn.pragma_update(None, "journal_size_limit", 128 << 20)?;
+    // in KiB: the inner pages of a year of readings, and the error queue's indexes of some days
+    conn.pragma_update(None, "cache_size", -65_536)?;
     common(conn)
 }
 
 /// What both kinds of connection have.
 fn common(conn: &Connection) -> rusqlite::Result<()> {
-    // in KiB: the inner pages of a year of readings; mapping the file measured slower
-    conn.pragma_update(None, "cache_size", -65_536)?;
+    // mapping the file measured slower
     conn.pragma_update(None, "mmap_size", 0)?;
     conn.pragma_update(None, "trusted_schema", false)
 }

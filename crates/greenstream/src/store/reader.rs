@@ -45,6 +45,8 @@ impl Reader {
         let conn = Connection::open_with_flags(path, flags).doing("be opened for reading")?;
         conn.busy_timeout(BUSY_WAIT).doing("be opened for reading")?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        // in KiB: a reader passes most pages once, and each thread has one of its own
+        conn.pragma_update(None, "cache_size", -16_384).doing("be opened for reading")?;
         common(&conn).doing("be opened for reading")?;
         if schema::check(&conn, path)? < schema::VERSION {
             let found = "a store that this release has not opened for writing yet";
