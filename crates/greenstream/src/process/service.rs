@@ -243,6 +243,8 @@ impl Service {
     /// # Errors
     /// The archive's and the database's own.
     pub fn finish(&mut self) -> Result<(), ProcessError> {
+        // what the windows take is of more use to the archive now; they are a cache
+        self.judging.windows.clear();
         self.archivist.finish()
     }
 
