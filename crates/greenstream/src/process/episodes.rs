@@ -90,8 +90,10 @@ impl Judging {
         let mut after = Vec::with_capacity(spans.len());
         for span in spans {
             let old = before.iter().find(|e| e.first_ts == span.first_ts);
-            let unchanged = old.filter(|e| e.last_ts == span.last_ts && e.closed == span.closed);
-            let severity = match (unchanged.or(old), days_changed) {
+            // a span can also grow or shrink over days whose states stay: low readings make a day live
+            let zone = &self.rules.zone;
+            let same_days = old.filter(|e| zone.day(e.last_ts) == zone.day(span.last_ts));
+            let severity = match (same_days, days_changed) {
                 (Some(old), false) => old.severity,
                 _ => self.severity(set, meter, &span)?,
             };
