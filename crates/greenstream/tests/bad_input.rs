@@ -46,7 +46,7 @@ fn some_bad(count: usize, bad: usize) -> String {
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -158,7 +158,7 @@ fn headers_that_do_not_fit_name_what_they_miss_and_the_way_out() {
     unfit("a name twice", &format!("{},Timestamp", HEADER.trim_end()), "twice", "leave one of them");
     unfit("an open quote in the header", "\"meter_id,timestamp", "a quote is out of place", "quoted whole");
     unfit("an error page", "<html><body>502 Bad Gateway</body></html>", "has no", "feed profile");
-    unfit("JSON", "{\"meter_id\": \"M\"}", "", "");
+    unfit("JSON", "{\"meter_id\": \"M\"}", "line 1: the header", "feed profile");
     let old_mac = format!("{HEADER}{ROW}{NEXT}").replace('\n', "\r");
     dead("CR-only line ends", &file(old_mac), "header_unfit", "holds a CR", "save with LF or CRLF");
 }
@@ -179,7 +179,7 @@ fn bytes_that_are_no_text_are_named() {
         "not UTF-8",
         to_utf8,
     );
-    named("NULs", vec![0; 4096], "", "");
+    named("NULs", vec![0; 4096], "the upload is binary", "send CSV text in UTF-8");
     named("a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), "not UTF-8", to_utf8);
     named(
         "a zip archive",
@@ -281,7 +281,16 @@ fn a_spoiled_line_costs_itself_only() {
     loaded("a CR within", &between(b"M,2026-03-02T01:00:00Z,1\r,kW"), 2, &malformed);
     loaded("a field too few", &between(b"M,2026-03-02T01:00:00Z,1"), 2, &malformed);
     loaded("a field too many", &between(b"M,2026-03-02T01:00:00Z,1,kW,"), 2, &malformed);
-    loaded("a quoted line break", &between(b"\"M\nM\",2026-03-02T01:00:00Z,1,kW"), 2, &["row_malformed"; 2]);
+    // the first line has an open quote; in the second the quote stands within a field and is literal
+    loaded(
+        "a quoted line break",
+        &between(
+            b"\"M
+M\",2026-03-02T01:00:00Z,1,kW",
+        ),
+        3,
+        &malformed,
+    );
     loaded("the header again", &between(HEADER.trim_end().as_bytes()), 2, &["timestamp_invalid"]);
     loaded("no meter", &between(b",2026-03-02T01:00:00Z,1,kW"), 2, &["meter_id_invalid"]);
     loaded(
@@ -331,9 +340,6 @@ fn any_name_will_do() {
         "ü\u{1b}[2J",
     ] {
         let bytes = format!("{HEADER}{ROW}").into_bytes();
-        if name == ".." {
-            continue; // no file can be called so
-        }
         let home = loaded(name, &File { name, bytes }, 1, &[]);
         assert_eq!(home.export("uploads")[0]["name"], name);
         let listed = home.ok(&["uploads"]).out;
