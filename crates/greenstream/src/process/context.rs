@@ -73,16 +73,30 @@ impl Judging {
 
     /// Loads all ranges asked for and joins them to the windows.
     fn answer(&mut self, asked: Asked) -> Result<(), ProcessError> {
+        let horizon = self.past.horizon()?;
         let mut asked: Vec<_> = asked.into_iter().collect();
         asked.sort_unstable_by_key(|(range, _)| *range);
         for ((from, to), mut meters) in asked {
             meters.sort_unstable();
+            // beyond the horizon there is nothing: known without asking for each meter
+            let known = Known { from, to: if to >= horizon { Ts::MAX } else { to } };
+            if meters.iter().all(|meter| self.windows.get(*meter).is_unknown()) {
+                let windows = &mut self.windows;
+                let mut put = |meter, reading| windows.get(meter).rows.push(reading);
+                if self.past.stream(&meters, from, to, &mut put)? {
+                    for meter in &meters {
+                        self.windows.get(*meter).known = known;
+                    }
+                    continue;
+                }
+            }
             for meters in meters.chunks(AT_ONCE) {
                 let found = self.past.load(meters, from, to)?;
                 let mut rest = found.as_slice();
                 for meter in meters {
                     let (own, others) = rest.split_at(rest.partition_point(|(m, _)| m <= meter));
-                    self.windows.get(*meter).join(own.iter().map(|(_, reading)| *reading), from, to);
+                    let own = own.iter().map(|(_, reading)| *reading);
+                    self.windows.get(*meter).join(own, known.from, known.to);
                     rest = others;
                 }
             }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use greenstream_core::decode::RowIndex;
-use greenstream_core::{Reading, Ts};
+use greenstream_core::{HOUR, Reading, Ts};
 
 use super::committed::Committed;
 use super::error::ProcessError;
@@ -87,6 +87,36 @@ impl Past {
             }
         }
         Ok(merged.into_iter().filter_map(|(meter, _, state)| Some((meter, state?))).collect())
+    }
+
+    /// As [`Past::load`], handed on as it is read: by meter and instant, or by hour, meter and instant;
+    /// a meter's readings come in order either way. False, with nothing handed on, where a change set
+    /// on its way to the store touches the range.
+    pub fn stream(
+        &mut self,
+        meters: &[Meter],
+        from: Ts,
+        to: Ts,
+        sink: &mut dyn FnMut(Meter, Reading),
+    ) -> Result<bool, ProcessError> {
+        self.forget_committed();
+        if !overlay(&self.pending, meters, from, to).is_empty() {
+            return Ok(false);
+        }
+        self.reader.load(meters, from, to, sink)?;
+        Ok(true)
+    }
+
+    /// An instant after which no meter has any reading.
+    pub fn horizon(&mut self) -> Result<Ts, ProcessError> {
+        self.forget_committed();
+        let stored = self.reader.horizon()?;
+        let inserted =
+            self.pending.iter().filter_map(|set| set.inserted.last()).map(|(_, reading)| reading.ts);
+        let replaced = self.pending.iter().flat_map(|set| &set.replaced).filter_map(|r| Some(r.after?.ts));
+        // inserted readings are sorted by hour first
+        let newest = inserted.map(|ts| ts.plus(HOUR)).chain(replaced.map(|ts| ts.plus(1))).max();
+        Ok(newest.map_or(stored, |newest| stored.max(newest)))
     }
 
     /// The last measured reading of a meter before `before`, if any.

@@ -56,6 +56,23 @@ impl Reader {
         self.load_by(plan, meters, from, to, sink).doing("be read")
     }
 
+    /// An instant after which no meter has any reading, neither accepted nor in the error queue.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn horizon(&self) -> Result<Ts, StoreError> {
+        let hour: Option<i64> = self.one("SELECT max(hour) FROM t_hour", [], |row| row.get(0))?.flatten();
+        let accepted = hour.map_or(Ts::MIN, |hour| Ts::from_micros((hour + 1).saturating_mul(HOUR)));
+        let waiting: Option<i64> = self
+            .one(
+                "SELECT max(ts) FROM t_error WHERE meter IS NOT NULL AND ts >= ?1",
+                [accepted.micros()],
+                |row| row.get(0),
+            )?
+            .flatten();
+        Ok(waiting.map_or(accepted, |ts| accepted.max(Ts::from_micros(ts).plus(1))))
+    }
+
     /// The nearest measured reading (accepted with a value of its own, or an outlier) of `meter`
     /// before `before`.
     ///
