@@ -111,6 +111,9 @@ impl Judging {
                 self.books.superseded(decision.upload, -1);
                 self.books.quarantined(decision.upload, 1);
                 set.revived.push((decision.upload, decision.row_number));
+                if self.past.superseded(meter, ts)?.len() == 1 {
+                    self.alone(meter, ts);
+                }
             }
             (Status::Discarded, Status::Open) if !rejected => {
                 self.books.quarantined(decision.upload, -1);
@@ -139,6 +142,14 @@ impl Judging {
         rows[index] = Reading { flags: row.flags.set(Flag::Duplicate, duplicate), ..row };
     }
 
+    /// No other row of the reading is left: it is no duplicate any more.
+    fn alone(&mut self, meter: Meter, ts: Ts) {
+        let rows = &mut self.windows.get(meter).rows;
+        let Ok(index) = rows.binary_search_by_key(&ts, |reading| reading.ts) else { return };
+        self.merged.replaced.push(rows[index]);
+        rows[index].flags = rows[index].flags.without(Flag::Duplicate);
+    }
+
     /// The row takes part in the ranking of its reading (again).
     fn enter(
         &mut self,
@@ -149,6 +160,12 @@ impl Judging {
     ) -> Result<(), ProcessError> {
         let mut rows = vec![as_decided(decision, ts)];
         merge(&mut self.windows.get(meter).rows, &mut rows, &mut self.merged);
+        // one that loses at once is superseded as it came, and the decision sleeps
+        for lost in &mut self.merged.lost {
+            if (lost.upload, lost.row_number) == (decision.upload, decision.row_number) {
+                (lost.kw, lost.flags) = (decision.kw, decision.flags.only(Flags::DECODED));
+            }
+        }
         self.lose(set, meter)
     }
 

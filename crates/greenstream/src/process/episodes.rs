@@ -122,11 +122,14 @@ impl Judging {
     /// Whether more than three running zero days confirm a span.
     fn severity(&mut self, set: &ChangeSet, meter: Meter, span: &Span) -> Result<Severity, ProcessError> {
         let (first, last) = (self.rules.zone.day(span.first_ts), self.rules.zone.day(span.last_ts));
-        let mut days = self.past.days(meter, first, last, DAYS_BEFORE)?;
-        let from = days.first().map_or(first, |(day, _)| *day);
-        for (_, day, state) in
-            set.days.iter().filter(|(m, day, _)| *m == meter && (from..=last).contains(day))
-        {
+        let changed = || set.days.iter().filter(|(m, _, _)| *m == meter);
+        // each of those that change may turn out not to count
+        let before = usize::try_from(DAYS_BEFORE).unwrap_or_default() + changed().count();
+        let mut days = self.past.days(meter, first, last, u32::try_from(before).unwrap_or(u32::MAX))?;
+        let earlier = days.iter().take_while(|(day, _)| *day < first).count();
+        // where the store has no earlier day, all that change are beside those it told
+        let from = days.first().filter(|_| earlier == before).map_or(i32::MIN, |(day, _)| *day);
+        for (_, day, state) in changed().filter(|(_, day, _)| (from..=last).contains(day)) {
             match days.binary_search_by_key(day, |(day, _)| *day) {
                 Ok(index) => days[index].1 = *state,
                 Err(index) => days.insert(index, (*day, *state)),

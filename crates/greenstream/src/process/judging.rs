@@ -178,7 +178,6 @@ impl Judging {
             let held = self.merged.replaced.iter().find(|r| (r.upload, r.row_number) == row);
             if held.is_some_and(Reading::is_decided)
                 && let Some(decision) = self.past.decision(row.0, row.1)?
-                && !decision.reason.is_decode_failure()
             {
                 lost = Reading { kw: decision.kw, flags: decision.flags.only(Flags::DECODED), ..lost };
             }
