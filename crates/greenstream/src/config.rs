@@ -296,6 +296,15 @@ impl Config {
             tzdb: Zone::tables_version().to_owned(),
         };
         let rules = rulebook.compile()?;
+        for (name, feed) in &rules.feeds {
+            feed.check().map_err(|error| {
+                ConfigError::new(
+                    format!("feed {name}"),
+                    error.to_string(),
+                    format!("correct the profile {name}.toml in {}", beside.join(&file.feeds).display()),
+                )
+            })?;
+        }
         if !rules.feeds.contains_key(&file.default_feed) {
             return Err(ConfigError::new(
                 format!("{}: default_feed", path.display()),

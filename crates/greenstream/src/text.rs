@@ -14,6 +14,18 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
+/// `text` with control characters escaped, whole: for messages that say the way out.
+pub fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+        shown
+    })
+}
+
 /// A whole number with thousands separated: `4,800,000`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -330,15 +330,9 @@ fn harmless_oddities_load_whole() {
 
 #[test]
 fn any_name_will_do() {
-    for name in [
-        "two words.csv",
-        "two\nlines.csv",
-        "..",
-        "..csv",
-        "-o.csv",
-        "'; drop table readings;--",
-        "ü\u{1b}[2J",
-    ] {
+    for name in
+        ["two words.csv", "two\nlines.csv", "..csv", "-o.csv", "'; drop table readings;--", "ü\u{1b}[2J"]
+    {
         let bytes = format!("{HEADER}{ROW}").into_bytes();
         let home = loaded(name, &File { name, bytes }, 1, &[]);
         assert_eq!(home.export("uploads")[0]["name"], name);

@@ -202,7 +202,6 @@ fn a_decode_failure_edited_meets_the_other_rows_of_its_reading() {
 #[test]
 fn any_sequence_of_decisions_is_what_a_rebuild_gives() {
     let home = Home::new();
-    let ids = ["1:1", "1:2", "1:3", "1:4", "2:1", "2:2", "2:3", "2:4", "3:1", "3:2", "3:3", "3:4"];
     home.ingest("a.csv", &quarters(&["11", "much", "5", "-1"]));
     home.ingest("b.csv", &quarters(&["12", "14", "-3", ""]));
     home.ingest("c.csv", &quarters(&["13", "?!", "15", "15"]));
@@ -211,24 +210,23 @@ fn any_sequence_of_decisions_is_what_a_rebuild_gives() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % below
     };
-    let mut taken = 0;
     for step in 0..60 {
-        let id = ids[next(ids.len())];
+        let rows = home.export("error-queue");
+        let row = &rows[next(rows.len())];
+        let id = format!("{}:{}", row["upload"], row["row_number"]);
         let action: &[&str] = match next(4) {
-            0 => &["errors", "release", id],
-            1 => &["errors", "edit", id, "--kw", "0.5"],
-            2 => &["errors", "discard", id],
-            _ => &["errors", "undo", id],
+            _ if row["status"] != "open" => &["errors", "undo", &id],
+            0 if row["kw"].is_empty() => &["errors", "discard", &id],
+            0 | 1 => &["errors", "edit", &id, "--kw", "0.5"],
+            2 if !row["kw"].is_empty() => &["errors", "release", &id],
+            _ => &["errors", "discard", &id],
         };
-        let done = home.run(action);
-        assert!(matches!(done.code, 0 | 2), "{action:?}: {done:?}");
-        taken += usize::from(done.code == 0);
+        home.ok(action);
         home.books();
         if step % 4 == 3 {
             home.is_whole();
         }
     }
-    assert!(taken >= 15, "only {taken} decisions fitted their rows");
     survives_a_rebuild(&home);
 }
 

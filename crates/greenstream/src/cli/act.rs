@@ -1,5 +1,6 @@
 //! Commands that act on the error queue and on dead letters.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -158,13 +159,21 @@ fn chosen(reader: &Reader, decide: &Decide, action: Action) -> Result<Vec<ErrorR
         })?;
         return Ok(rows);
     }
+    let mut named = BTreeSet::new();
     for id in &decide.ids {
         let parsed =
             id.split_once(':').and_then(|(upload, row)| Some((upload.parse().ok()?, row.parse().ok()?)));
         let (upload, row_number) = parsed.ok_or_else(|| {
             Failure::usage(format!("{id:?} is no row"), "write upload and row_number as 3:17")
         })?;
-        let row = reader.error(upload, row_number)?.ok_or_else(|| {
+        if !named.insert((upload, row_number)) {
+            continue;
+        }
+        let found = match reader.error(upload, row_number)? {
+            None if action == Action::Undo => asleep(reader, upload, row_number)?,
+            found => found,
+        };
+        let row = found.ok_or_else(|| {
             Failure::usage(
                 format!("row {row_number} of upload {upload} is not in the error queue"),
                 "`greenstream errors` lists what is",
@@ -173,6 +182,23 @@ fn chosen(reader: &Reader, decide: &Decide, action: Action) -> Result<Vec<ErrorR
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// A decided row that lost its reading: it has left the queue while its decision sleeps, which can be
+/// taken back all the same.
+fn asleep(reader: &Reader, upload: u32, row_number: u32) -> Result<Option<ErrorRow>, StoreError> {
+    Ok(reader.decision(upload, row_number)?.map(|decision| ErrorRow {
+        upload,
+        row_number,
+        meter: decision.meter,
+        meter_id: String::new(),
+        ts: decision.ts,
+        kw: decision.kw,
+        reason: decision.reason,
+        flags: decision.flags,
+        status: decision.status,
+        raw: String::new(),
+    }))
 }
 
 /// Whether an action fits a row as it stands.

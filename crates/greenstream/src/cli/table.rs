@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 
-use crate::text::plain;
+use crate::text::{escaped, plain};
 
 /// A listing: named columns, rows of JSON values.
 pub struct Listing {
@@ -43,7 +43,7 @@ impl Listing {
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(self.columns.iter().copied());
         for row in &self.rows {
-            table.add_row(row.iter().map(text));
+            table.add_row(self.columns.iter().zip(row).map(|(column, value)| cell(column, value)));
         }
         for (index, column) in table.column_iter_mut().enumerate() {
             let numeric = self.rows.iter().all(|row| row[index].is_number() || row[index].is_null());
@@ -64,6 +64,16 @@ impl Listing {
     fn object(&self, row: &[Value]) -> Value {
         let pairs = self.columns.iter().zip(row).map(|(column, value)| ((*column).to_owned(), value.clone()));
         Value::Object(pairs.collect::<Map<_, _>>())
+    }
+}
+
+/// Columns of messages by the program itself, which end with the way out and so are never cut.
+const WHOLE: [&str; 4] = ["note", "problem", "way_out", "message"];
+
+fn cell(column: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) if WHOLE.contains(&column) => escaped(text),
+        value => text(value),
     }
 }
 
