@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
@@ -134,12 +134,12 @@ fn steps(world: &World) -> (Vec<Entry>, Vec<Step>) {
                 let row = (decision.upload, decision.row_number);
                 let reason = if decision.action == greenstream_model::Action::Undo {
                     reasons.remove(&row)
-                } else if reasons.contains_key(&row) {
-                    None
-                } else {
+                } else if let btree_map::Entry::Vacant(place) = reasons.entry(row) {
                     open_reason(&journal, &world.configuration, row).inspect(|reason| {
-                        reasons.insert(row, *reason);
+                        place.insert(*reason);
                     })
+                } else {
+                    None
                 };
                 reason.map(|reason| Step::Append(now, Body::Decision(body(decision, reason))))
             }
@@ -253,7 +253,10 @@ fn run(home: Home, config: &Config, steps: &[Step], way: Way) -> Result<Home, Pr
 
 fn write(landing: &mut Landing, step: &Step) -> Result<(), ProcessError> {
     let (upload, is_dead) = match step {
-        Step::Append(at, body) => return Ok(drop(landing.append(vec![(*at, body.clone())])?)),
+        Step::Append(at, body) => {
+            landing.append(vec![(*at, body.clone())])?;
+            return Ok(());
+        }
         Step::Land { upload, is_dead } => (upload, *is_dead),
     };
     let (feed, time_zone) = ("default".to_owned(), upload.feed.time_zone.clone());
