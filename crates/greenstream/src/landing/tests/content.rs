@@ -71,7 +71,9 @@ fn every_cut_and_every_appendix_of_a_compressed_stream_is_damage() {
         for garbage in [&b"x"[..], b"garbage at the end", &[0], &[0; 600], &whole[..5], &whole[..12]] {
             let refusal = refused(&[&whole, garbage].concat(), 1000);
             let Refusal::Damaged { bytes, .. } = refusal else { panic!("{garbage:?}: {refusal}") };
-            assert_eq!(bytes, TEXT.len() as u64, "{format} {garbage:?}");
+            // a member cut after its first code may have given a byte, if the decoder does not look ahead
+            let given = bytes.checked_sub(TEXT.len() as u64);
+            assert!(matches!(given, Some(0 | 1)), "{format} {garbage:?}: {bytes}");
         }
     }
 }
