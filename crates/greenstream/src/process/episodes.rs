@@ -61,6 +61,11 @@ impl Judging {
                 continue;
             }
             let (from, to) = zone.day_bounds(day);
+            // days that rows landed on are known whole; on others only flags and fills have changed, which
+            // leave the day's state, and part of a day would tell a wrong one
+            if from < window.known.from || to > window.known.to {
+                continue;
+            }
             let first = window.rows.partition_point(|reading| reading.ts < from);
             let end = window.rows.partition_point(|reading| reading.ts < to);
             let state = day_state(&window.rows[first..end]).unwrap_or(DayState::Unmeasured);
