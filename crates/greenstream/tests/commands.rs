@@ -494,3 +494,36 @@ fn export_gives_the_same_rows_in_every_format() {
         assert!(fs::read(&path).unwrap().starts_with(b"PAR1"), "{dataset}");
     }
 }
+
+#[test]
+fn an_upload_that_killed_the_process_five_times_is_a_dead_letter_and_the_others_go_on() {
+    use greenstream::landing::{Incoming, Landing, Source};
+    let home = Home::new();
+    home.ingest("before.csv", &quarters(&["1"]));
+    // it landed, and the process died five times before anything of it was committed
+    let incoming = |name: &str, rows: &str| Incoming {
+        source: Source::Bytes(format!("{HEADER}{rows}").into_bytes()),
+        name: name.to_owned(),
+        feed: "default".to_owned(),
+        time_zone: None,
+        meter: None,
+        landed_at: greenstream::clock::now(),
+    };
+    let mut landing = Landing::open(&home.path().join("landing")).unwrap();
+    let entry = landing.head().0 + 1;
+    landing.land(vec![incoming("killer.csv", "K,2026-03-02T00:00:00Z,1,kW\n")]).unwrap();
+    landing.land(vec![incoming("after.csv", "N,2026-03-02T00:00:00Z,2,kW\n")]).unwrap();
+    drop(landing);
+    fs::write(home.path().join("processing"), format!("{entry} 5\n")).unwrap();
+    let last = home.file("last.csv", format!("{HEADER}O,2026-03-02T00:00:00Z,3,kW\n"));
+    home.ok(&["ingest", &last]);
+    assert_eq!(
+        columns(&home.export("uploads"), &["name", "status"]),
+        ["before.csv done", "killer.csv dead", "after.csv done", "last.csv done"]
+    );
+    home.run(&["dead-letters"]).exits(0).says("processing failed 5 times");
+    // tried again, it may live
+    home.ok(&["dead-letters", "retry", "2"]);
+    assert_eq!(readings(&home), ["2 1 1 ", "1 1 1 ", "3 1 2 ", "4 1 3 "]);
+    home.is_whole();
+}

@@ -6,6 +6,7 @@
 //! something after it, and a rebuild is this over the whole journal into an empty store.
 
 mod archivist;
+mod attempts;
 mod books;
 mod committed;
 mod context;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use greenstream_core::decode::{Decoded, Given, Refusal};
 
+use super::attempts::ATTEMPTS_MAX;
 use super::error::ProcessError;
 use super::job::{Job, Task, Upload};
 use crate::change::DeadLetter;
@@ -17,14 +18,13 @@ const BLOCK: usize = 1 << 20;
 /// Content up to this size is kept until its rows are judged, for the raw text of those that are
 /// quarantined; of larger uploads it is read again from the landing zone.
 const KEPT_BYTES_MAX: usize = 32 << 20;
-/// How often an upload may fail by itself before it is a dead letter.
-const ATTEMPTS_MAX: u32 = 5;
 
 /// Decodes uploads of one landing zone under one set of rules.
 pub struct Preparer {
     objects: Objects,
     rules: Arc<Rules>,
     upload_bytes_max: u64,
+    condemned: Option<u64>,
 }
 
 /// A job whose upload, if it is one, has been decoded.
@@ -70,7 +70,12 @@ impl From<Failure> for Obstacle {
 impl Preparer {
     /// A preparer for uploads of at most `upload_bytes_max` decoded bytes.
     pub fn new(objects: Objects, rules: Arc<Rules>, upload_bytes_max: u64) -> Preparer {
-        Preparer { objects, rules, upload_bytes_max }
+        Preparer { objects, rules, upload_bytes_max, condemned: None }
+    }
+
+    /// Names the journal entry whose upload has killed the process too often to be read once more.
+    pub fn condemn(&mut self, entry: Option<u64>) {
+        self.condemned = entry;
     }
 
     /// Decodes the job's upload, if it is one.
@@ -79,6 +84,10 @@ impl Preparer {
     /// Only when the landing zone cannot be read; what is wrong with an upload makes it a dead letter.
     pub fn prepare(&self, job: Job) -> Result<Prepared, ProcessError> {
         let Task::Upload(upload) = &job.task else { return Ok(Prepared { job, decoded: None }) };
+        if self.condemned == Some(job.entry) {
+            let letter = super::failed_letter(ATTEMPTS_MAX);
+            return Ok(Prepared { job, decoded: Some(Err(letter)) });
+        }
         for _ in 0..ATTEMPTS_MAX {
             match catch_unwind(AssertUnwindSafe(|| self.decode(upload))) {
                 Ok(Ok(decoded)) => return Ok(Prepared { job, decoded: Some(Ok(decoded)) }),

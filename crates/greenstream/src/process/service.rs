@@ -8,6 +8,7 @@ use std::time::Duration;
 use greenstream_core::Ts;
 
 use super::archivist::Archivist;
+use super::attempts::{ATTEMPTS_MAX, Attempts, CAREFUL_FROM};
 use super::committed::Committed;
 use super::error::ProcessError;
 use super::job::{Job, Task};
@@ -281,9 +282,45 @@ impl Service {
         self.home
     }
 
-    /// Runs the pipeline over everything beyond the store's position and over what `source` lands.
+    /// Processes everything beyond the store's position and what `source` lands. Where the process died
+    /// at the same entry before, again and again, entries go through one at a time, and the one that
+    /// kills becomes a dead letter.
     fn work(
         &mut self,
+        source: impl FnOnce(&mut Lander<'_>, &Queue<Job>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
+    ) -> Result<(), ProcessError> {
+        let attempts = Attempts::new(self.home.folder());
+        let next = self.committed.entry() + 1;
+        if self.landing.head().0 >= next {
+            let failed = |source| ProcessError::Io { path: self.home.folder().to_owned(), source };
+            let count = attempts.begin(next).map_err(failed)?;
+            if count >= CAREFUL_FROM {
+                tracing::warn!(entry = next, count, "processing died here before: one entry at a time");
+                self.one_by_one(&attempts, next, count)?;
+            }
+        }
+        let outcome = self.pipeline(None, source);
+        attempts.end();
+        outcome
+    }
+
+    /// Processes what the journal holds, each entry alone and committed before the next begins.
+    fn one_by_one(&mut self, attempts: &Attempts, first: u64, count: u32) -> Result<(), ProcessError> {
+        for entry in first..=self.landing.head().0 {
+            let failed = |source| ProcessError::Io { path: self.home.folder().to_owned(), source };
+            let count = if entry == first { count } else { attempts.begin(entry).map_err(failed)? };
+            self.preparer.condemn((count > ATTEMPTS_MAX).then_some(entry));
+            self.pipeline(Some(entry), |_, _, _| Ok(()))?;
+        }
+        self.preparer.condemn(None);
+        Ok(())
+    }
+
+    /// Runs the pipeline over the journal's entries beyond the store's position, up to `last` if it is
+    /// given, and over what `source` lands.
+    fn pipeline(
+        &mut self,
+        last: Option<u64>,
         source: impl FnOnce(&mut Lander<'_>, &Queue<Job>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
     ) -> Result<(), ProcessError> {
         let jobs: Queue<Job> = Queue::new(JOBS_WAITING);
@@ -295,6 +332,7 @@ impl Service {
             config: &self.config,
             committed: &self.committed,
             queued: position,
+            last: last.unwrap_or(u64::MAX),
         };
         let pipeline = Pipeline {
             preparer: &self.preparer,
@@ -330,6 +368,8 @@ pub(super) struct Lander<'a> {
     committed: &'a Committed,
     /// The last entry handed on.
     queued: u64,
+    /// No entry after this one is handed on.
+    last: u64,
 }
 
 impl Lander<'_> {
@@ -337,6 +377,9 @@ impl Lander<'_> {
     fn enqueue(&mut self, jobs: &Queue<Job>) -> Result<(), ProcessError> {
         for entry in self.landing.entries_after(self.queued) {
             let entry = entry?;
+            if entry.entry > self.last {
+                break;
+            }
             self.queued = entry.entry;
             if let Some(job) = Job::of(self.landing, entry) {
                 jobs.push(job, 1).map_err(|_| ProcessError::Stopped)?;
