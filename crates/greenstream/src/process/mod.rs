@@ -16,6 +16,7 @@ mod episodes;
 mod error;
 mod job;
 mod judging;
+mod lander;
 mod mirror;
 pub mod names;
 mod past;
@@ -29,10 +30,11 @@ mod window;
 mod writer;
 
 pub use error::ProcessError;
+pub use lander::{Given, Note};
 pub use mirror::{StoreSource, compare_day};
 pub use progress::{Counts, Progress};
 pub use rebuild::{Difference, Rebuilt};
-pub use service::{Given, Note, Service};
+pub use service::Service;
 
 use crate::change::DeadLetter;
 

@@ -3,16 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use greenstream_core::Ts;
 
 use super::archivist::Archivist;
 use super::attempts::{ATTEMPTS_MAX, Attempts, CAREFUL_FROM};
 use super::committed::Committed;
 use super::error::ProcessError;
-use super::job::{Job, Task};
+use super::job::Job;
 use super::judging::Judging;
+use super::lander::{Given, Lander, Note, groups};
 use super::past::Past;
 use super::pipeline::Pipeline;
 use super::prepare::Preparer;
@@ -23,54 +21,12 @@ use crate::alert::Targets;
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::home::Home;
-use crate::landing::{
-    Body, ConfigurationBody, DecisionBody, Incoming, Landed, Landing, RetryBody, Source, name_of,
-};
+use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source};
 use crate::queue::Queue;
-use crate::store::{Store, UploadStatus};
+use crate::store::Store;
 
-/// Files that land as one group: one sync for all of them.
-const GROUP_FILES: usize = 512;
-/// Bytes that land as one group. Larger holds up the first upload of the group, smaller syncs more often.
-const GROUP_BYTES: u64 = 32 << 20;
 /// Journal entries that wait for a decoder.
 const JOBS_WAITING: usize = 4_096;
-
-/// How files are to be read, as far as the caller says it.
-#[derive(Clone, Debug, Default)]
-pub struct Given {
-    /// The feed; else the first profile whose pattern takes the name, else the default.
-    pub feed: Option<String>,
-    /// What times without an offset mean.
-    pub time_zone: Option<String>,
-}
-
-/// What became of one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// It landed as this upload.
-    Landed(u32),
-    /// Its bytes are this upload; another delivery is recorded.
-    Known(u32),
-    /// Its bytes are this dead letter, which is tried again.
-    Retried(u32),
-    /// Its bytes are this upload under another feed or zone: refused.
-    Refused {
-        /// The upload that the bytes are.
-        upload: u32,
-        /// The feed it landed under.
-        feed: String,
-        /// The zone it landed under.
-        time_zone: Option<String>,
-    },
-    /// It could not be read.
-    Unread {
-        /// What was wrong.
-        problem: String,
-        /// The way out.
-        hint: String,
-    },
-}
 
 /// Everything that one process needs to own and serve a home.
 pub struct Service {
@@ -359,153 +315,6 @@ impl Service {
     }
 }
 
-/// Lands files and hands the journal's new entries on.
-pub(super) struct Lander<'a> {
-    landing: &'a mut Landing,
-    store: &'a Mutex<Store>,
-    rules: &'a Rules,
-    config: &'a Config,
-    committed: &'a Committed,
-    /// The last entry handed on.
-    queued: u64,
-    /// No entry after this one is handed on.
-    last: u64,
-}
-
-impl Lander<'_> {
-    /// Hands on every journal entry that has not been.
-    fn enqueue(&mut self, jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        for entry in self.landing.entries_after(self.queued) {
-            let entry = entry?;
-            if entry.entry > self.last {
-                break;
-            }
-            self.queued = entry.entry;
-            if let Some(job) = Job::of(self.landing, entry) {
-                jobs.push(job, 1).map_err(|_| ProcessError::Stopped)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lands one group and says what became of each.
-    fn land(
-        &mut self,
-        sources: Vec<Source>,
-        given: &Given,
-        jobs: &Queue<Job>,
-    ) -> Result<Vec<Note>, ProcessError> {
-        let at = clock::now();
-        let mut names = Vec::new();
-        let incoming: Vec<Incoming> = sources
-            .into_iter()
-            .map(|source| {
-                let name = source_name(&source);
-                let feed = given
-                    .feed
-                    .clone()
-                    .unwrap_or_else(|| self.rules.feed_for(&name, &self.config.file.default_feed).to_owned());
-                let meter = self.rules.meter_from_name(&feed, &name);
-                names.push((name.clone(), feed.clone(), meter.clone()));
-                Incoming { source, name, feed, time_zone: given.time_zone.clone(), meter, landed_at: at }
-            })
-            .collect();
-        let landed = self.landing.land(incoming)?;
-        self.enqueue(jobs)?;
-        let mut notes = Vec::with_capacity(landed.len());
-        for (landed, (name, feed, meter)) in landed.into_iter().zip(names) {
-            notes.push(match landed {
-                Landed::New { upload, .. } => Note::Landed(upload),
-                Landed::Delivered { upload } => {
-                    self.deliver(upload, name, at, jobs)?;
-                    Note::Known(upload)
-                }
-                Landed::Refused { upload, feed: held, time_zone } => {
-                    if self.is_dead(upload)? {
-                        let body = RetryBody { upload, feed, time_zone: given.time_zone.clone(), meter };
-                        self.landing.append(vec![(at, Body::Retry(body))])?;
-                        self.enqueue(jobs)?;
-                        Note::Retried(upload)
-                    } else {
-                        Note::Refused { upload, feed: held, time_zone }
-                    }
-                }
-                Landed::Unread(error) => {
-                    Note::Unread { problem: error.to_string(), hint: error.hint().to_string() }
-                }
-            });
-        }
-        Ok(notes)
-    }
-
-    fn deliver(&self, upload: u32, name: String, at: Ts, jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        let job = Job { entry: 0, hash: String::new(), at, task: Task::Deliver { upload, name } };
-        jobs.push(job, 1).map_err(|_| ProcessError::Stopped)
-    }
-
-    /// Whether an upload is a dead letter, once everything handed on so far is committed.
-    fn is_dead(&self, upload: u32) -> Result<bool, ProcessError> {
-        if !self.committed.wait_for(self.queued) {
-            return Err(ProcessError::Stopped);
-        }
-        let store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let reader = Store::reader(store.path())?;
-        Ok(reader.upload(upload)?.is_some_and(|row| row.status == UploadStatus::Dead))
-    }
-
-    /// Lands files of the inbox, waiting out what passes: a full disk refuses files, not the service.
-    fn land_inbox(&mut self, files: &[PathBuf], jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        let given = Given::default();
-        let mut pause = Duration::from_secs(1);
-        loop {
-            let sources = files.iter().map(|path| Source::Inbox(path.clone())).collect();
-            match self.land(sources, &given, jobs) {
-                Ok(notes) => {
-                    for (path, note) in files.iter().zip(notes) {
-                        log_note(path, &note);
-                    }
-                    return Ok(());
-                }
-                Err(ProcessError::Landing(error)) if error.is_transient() => {
-                    tracing::error!(%error, hint = %error.hint(), ?pause, "files cannot land; trying again");
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(20));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-fn log_note(path: &Path, note: &Note) {
-    match note {
-        Note::Landed(upload) => tracing::info!(upload, file = %path.display(), "landed"),
-        Note::Known(upload) => tracing::info!(upload, file = %path.display(), "delivered again"),
-        Note::Retried(upload) => tracing::info!(upload, file = %path.display(), "dead letter tried again"),
-        Note::Refused { upload, feed, .. } => tracing::error!(upload, feed, file = %path.display(),
-            "these bytes landed under another feed or time zone; the file stays in the inbox"),
-        Note::Unread { problem, hint } => tracing::warn!(file = %path.display(), hint, "{problem}"),
-    }
-}
-
-/// Cuts files into groups that land together.
-fn groups(files: &[PathBuf]) -> Vec<&[PathBuf]> {
-    let mut groups = Vec::new();
-    let (mut start, mut bytes) = (0, 0_u64);
-    for (index, path) in files.iter().enumerate() {
-        let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        if index > start && (bytes + size > GROUP_BYTES || index - start == GROUP_FILES) {
-            groups.push(&files[start..index]);
-            (start, bytes) = (index, 0);
-        }
-        bytes += size;
-    }
-    if start < files.len() {
-        groups.push(&files[start..]);
-    }
-    groups
-}
-
 /// Writes the configuration to the journal unless the last one there is the same.
 pub(super) fn journal_configuration(landing: &mut Landing, config: &Config) -> Result<(), ProcessError> {
     let content = config.rulebook.to_json();
@@ -531,12 +340,4 @@ fn check_position(landing: &Landing, entry: u64, hash: &str) -> Result<(), Proce
     Err(ProcessError::Internal(format!(
         "the database stands at journal entry {entry}, which the journal does not have (or has otherwise)"
     )))
-}
-
-/// The name under which a source lands.
-fn source_name(source: &Source) -> String {
-    match source {
-        Source::File(path) | Source::Inbox(path) => name_of(path),
-        Source::Bytes(_) => String::new(),
-    }
 }
