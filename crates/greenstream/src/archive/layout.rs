@@ -90,7 +90,7 @@ fn comment(column: &str) -> Value {
     json!({ "comment": text })
 }
 
-/// How files are written. Measured with one day of 50,000 meters (`benches/archive.rs`).
+/// How files are written; `benches/archive.rs` measures one day of 50,000 meters.
 pub(super) fn properties() -> WriterPropertiesPtr {
     let column = |name: &str| ColumnPath::new(vec![name.to_owned()]);
     let sorted = |index| SortingColumn { column_idx: index, descending: false, nulls_first: true };

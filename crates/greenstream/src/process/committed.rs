@@ -43,3 +43,19 @@ impl Committed {
         state.0 >= entry
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_without_an_entry_does_not_take_the_position_back() {
+        let committed = Committed::at(3);
+        committed.advance(5);
+        committed.advance(0);
+        assert_eq!(committed.entry(), 5);
+        assert!(committed.wait_for(5));
+        committed.give_up();
+        assert!(!committed.wait_for(6));
+    }
+}
