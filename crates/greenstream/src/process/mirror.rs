@@ -24,6 +24,10 @@ impl<'s> StoreSource<'s> {
         let position = snapshot.position()?.entry;
         Ok(StoreSource { snapshot, position, names: names(snapshot)? })
     }
+
+    fn name(&self, meter: Meter) -> &str {
+        self.names.get(meter.0 as usize).map_or("", String::as_str)
+    }
 }
 
 /// Names of all meters, by number.
@@ -48,8 +52,7 @@ impl Source for StoreSource<'_> {
         to_meter: Option<&str>,
         sink: &mut dyn FnMut(ReadingRow<'_>),
     ) -> Result<(), Cause> {
-        let name = |meter: Meter| self.names.get(meter.0 as usize).map_or("", String::as_str);
-        self.snapshot.day_rows(day, from_meter, to_meter, |meter, r| sink(row(name(meter), &r)))?;
+        self.snapshot.day_rows(day, from_meter, to_meter, |meter, r| sink(row(self.name(meter), &r)))?;
         Ok(())
     }
 
@@ -58,7 +61,7 @@ impl Source for StoreSource<'_> {
             sink(ErrorRow {
                 upload: row.upload,
                 row_number: row.row_number,
-                meter: &row.meter_id,
+                meter: row.meter.map_or(row.meter_text, |meter| self.name(meter)),
                 ts: row.ts,
                 kw: row.kw,
                 reason: row.reason,

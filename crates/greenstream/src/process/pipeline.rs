@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
 use std::time::Duration;
 
 use super::archivist::Archivist;
@@ -88,13 +89,13 @@ impl Pipeline<'_> {
             for _ in 0..self.workers {
                 let (sender, preparer, fate) = (prepared_in.clone(), self.preparer, &fate);
                 let (source, tickets) = (&source, &tickets_out);
-                scope.spawn(move || decode_loop(preparer, source, tickets, &sender, fate));
+                named("decode", scope, move || decode_loop(preparer, source, tickets, &sender, fate));
             }
             drop(prepared_in);
             let (writer, progress) = (self.writer, self.progress);
             let (write_queue, archive_queue, fate_ref) = (&to_writer, &to_archive, &fate);
             let commit_rows = self.commit_rows;
-            scope.spawn(move || {
+            named("write", scope, move || {
                 let outcome =
                     write_loop(writer, write_queue, archive_queue, committed, commit_rows, progress);
                 if let Err(error) = outcome {
@@ -105,7 +106,7 @@ impl Pipeline<'_> {
                 archive_queue.close();
             });
             let archivist = self.archivist;
-            scope.spawn(move || {
+            named("archive", scope, move || {
                 if let Err(error) = archive_loop(archivist, archive_queue) {
                     fate_ref.fail(error);
                     archive_queue.close();
@@ -123,6 +124,12 @@ impl Pipeline<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Starts a thread that a debugger and a profiler show by its name.
+fn named<'s>(name: &str, scope: &'s Scope<'s, '_>, work: impl FnOnce() + Send + 's) {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+    started.map(drop).unwrap_or_else(|error| panic!("no thread can be started: {error}"));
 }
 
 fn decode_loop(

@@ -252,6 +252,9 @@ impl<'c> Commit<'c> {
 
     fn quarantine(&mut self, entry: &Entry<'_>) -> Result<(), StoreError> {
         self.touch(ArchiveTable::ErrorQueue, entry.ts);
+        if let (Some(_), Some(ts)) = (entry.meter, entry.ts) {
+            self.readings.see_hour(ts.hour()).doing("quarantine a row")?;
+        }
         match self.queue.insert(entry) {
             Err(error) if is_conflict(&error) => {
                 let (upload, row_number) = entry.row;

@@ -4,7 +4,7 @@
 //! many it is read from end to end.
 
 use greenstream_core::{DAY, Flag, HOUR, Reading, Ts};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use rustc_hash::FxHashMap;
 
 use super::error::{Doing, StoreError};
@@ -62,15 +62,7 @@ impl Reader {
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn horizon(&self) -> Result<Ts, StoreError> {
         let hour: Option<i64> = self.one("SELECT max(hour) FROM t_hour", [], |row| row.get(0))?.flatten();
-        let accepted = hour.map_or(Ts::MIN, |hour| Ts::from_micros((hour + 1).saturating_mul(HOUR)));
-        let waiting: Option<i64> = self
-            .one(
-                "SELECT max(ts) FROM t_error WHERE meter IS NOT NULL AND ts >= ?1",
-                [accepted.micros()],
-                |row| row.get(0),
-            )?
-            .flatten();
-        Ok(waiting.map_or(accepted, |ts| accepted.max(Ts::from_micros(ts).plus(1))))
+        Ok(hour.map_or(Ts::MIN, |hour| Ts::from_micros((hour + 1).saturating_mul(HOUR))))
     }
 
     /// The nearest measured reading (accepted with a value of its own, or an outlier) of `meter`
@@ -249,22 +241,25 @@ impl Reader {
         to: Ts,
     ) -> rusqlite::Result<Vec<(Meter, Reading)>> {
         let mut found = Vec::new();
+        let hours = (from.hour(), to.plus(-1).hour());
+        let within = |reading: &Reading| from <= reading.ts && reading.ts < to;
         match plan {
             Plan::Seek => {
-                let mut select = self.conn().prepare_cached(&waiting("meter = ?3"))?;
+                let mut select = self.conn().prepare_cached(&waiting(METER_WAITING))?;
                 for meter in meters {
-                    for row in
-                        select.query_map(params![from.micros(), to.micros(), meter.0], rows::quarantined)?
-                    {
-                        found.push(row?);
+                    for row in select.query_map(params![hours.0, hours.1, meter.0], rows::quarantined)? {
+                        let (meter, reading) = row?;
+                        if within(&reading) {
+                            found.push((meter, reading));
+                        }
                     }
                 }
             }
             Plan::Scan => {
-                let mut select = self.conn().prepare_cached(&waiting("meter IS NOT NULL"))?;
-                for row in select.query_map([from.micros(), to.micros()], rows::quarantined)? {
+                let mut select = self.conn().prepare_cached(&waiting(HOURS_WAITING))?;
+                for row in select.query_map([hours.0, hours.1], rows::quarantined)? {
                     let (meter, reading) = row?;
-                    if meters.binary_search(&meter).is_ok() {
+                    if within(&reading) && meters.binary_search(&meter).is_ok() {
                         found.push((meter, reading));
                     }
                 }
@@ -310,19 +305,14 @@ impl Reader {
         while let (None, Some(row)) = (accepted, found.next()?) {
             accepted = Some(rows::reading(row)?).filter(|r| from <= r.ts && r.ts < to);
         }
-        let order = if way == Way::Back { "DESC" } else { "" };
-        let outlier = self
-            .conn()
-            .prepare_cached(&format!(
-                "{} AND reason = 11 ORDER BY ts {order} LIMIT 1",
-                waiting("meter = ?3")
-            ))?
-            .query_row(params![from.micros(), to.micros(), meter.0], rows::quarantined)
-            .optional()?
-            .map(|(_, reading)| reading);
+        let outliers = self
+            .waiting(Plan::Seek, &[meter], from, to)?
+            .into_iter()
+            .map(|(_, reading)| reading)
+            .filter(Reading::is_measured);
         Ok(match way {
-            Way::Back => accepted.into_iter().chain(outlier).max_by_key(|r| r.ts),
-            Way::Forth => accepted.into_iter().chain(outlier).min_by_key(|r| r.ts),
+            Way::Back => accepted.into_iter().chain(outliers).max_by_key(|r| r.ts),
+            Way::Forth => accepted.into_iter().chain(outliers).min_by_key(|r| r.ts),
         })
     }
 }
@@ -342,17 +332,27 @@ const FIRST_MEASURED: &str = "SELECT r.hour, r.at, r.kw, r.flags, r.upload, r.ro
     FROM t_hour h CROSS JOIN t_reading r ON r.hour = h.hour
     WHERE h.hour BETWEEN ?2 AND ?3 AND r.meter = ?1 AND r.flags & 32 = 0 ORDER BY h.hour, r.at";
 
-// the bit in the two statements above, and the code of an outlier
-const _: () = assert!(1 << Flag::MissingValue as u8 == 32 && greenstream_core::Reason::Outlier as u8 == 11);
+// the bit in the two statements above
+const _: () = assert!(1 << Flag::MissingValue as u8 == 32);
+
+/// Where the queue's entries of meter `?3` in the hours `?1` to `?2` are: one seek an hour.
+const METER_WAITING: &str = "t_hour h CROSS JOIN t_error e ON e.hour = h.hour
+    WHERE h.hour BETWEEN ?1 AND ?2 AND e.meter = ?3";
+
+/// Where the queue's entries of all meters in the hours `?1` to `?2` are.
+const HOURS_WAITING: &str = "t_error e WHERE e.hour BETWEEN ?1 AND ?2 AND e.meter IS NOT NULL";
+
 /// The statements of this module, for the test that none of them reads all readings.
 #[cfg(test)]
 pub(super) const STATEMENTS: [&str; 4] = [THROUGH_HOURS, HOUR_ROWS, LAST_MEASURED, FIRST_MEASURED];
+/// Those that ask the error queue.
+#[cfg(test)]
+pub(super) fn waiting_statements() -> [String; 2] {
+    [waiting(METER_WAITING), waiting(HOURS_WAITING)]
+}
 
-/// Winners in the error queue with `?1 <= ts < ?2`; a discarded row is no winner, and a released or
-/// edited one is an accepted reading.
-fn waiting(whose: &str) -> String {
-    format!(
-        "SELECT {} FROM t_error WHERE {whose} AND ts >= ?1 AND ts < ?2 AND status = 0 AND reason >= 9",
-        rows::QUARANTINED_COLUMNS
-    )
+/// Winners in the error queue; a discarded row is no winner, and a released or edited one is an
+/// accepted reading.
+fn waiting(place: &str) -> String {
+    format!("SELECT {} FROM {place} AND e.status = 0 AND e.reason >= 9", rows::QUARANTINED_COLUMNS)
 }

@@ -58,12 +58,16 @@ impl Reader {
     pub fn errors<E: From<StoreError>>(&self, filter: &Filter, sink: Sink<'_, ErrorRow, E>) -> Result<(), E> {
         let wanted = Where::default()
             .and(
-                "(e.meter = (SELECT id FROM t_meter WHERE meter_id = ?) OR (e.meter IS NULL AND e.meter_text = ?))",
+                "(e.hour IN (SELECT hour FROM t_hour) AND e.meter = (SELECT id FROM t_meter WHERE meter_id = ?)
+                  OR e.meter IS NULL AND e.meter_text = ?)",
                 filter.meter.clone(),
             )
             .between("e.ts", filter)
-            .and("e.status_name = ?", filter.status.map(|status| status.name().to_owned()))
-            .and("e.reason_name = ?", filter.reason.map(|reason| reason.name().to_owned()))
+            // what lets the index be used
+            .and("e.hour >= ?", filter.from.map(Ts::hour))
+            .and("e.hour <= ?", filter.to.map(Ts::hour))
+            .and("e.status = ?", filter.status.map(|status| status as u8))
+            .and("e.reason = ?", filter.reason.map(|reason| reason.code()))
             .and("e.upload = ?", filter.upload);
         let select =
             format!("SELECT {} FROM t_error e LEFT JOIN t_meter m ON m.id = e.meter", rows::ERROR_COLUMNS);

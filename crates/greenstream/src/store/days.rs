@@ -6,7 +6,7 @@ use super::context::Plan;
 use super::error::{Doing, StoreError};
 use super::reader::Reader;
 use super::rows;
-use super::types::ErrorRow;
+use super::types::Queued;
 use crate::change::Meter;
 
 impl Reader {
@@ -40,23 +40,20 @@ impl Reader {
     }
 
     /// The entries of the error queue whose time lies in one UTC day, or, for none, those without a
-    /// time; by (ts, upload, row).
+    /// time; in no order.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn day_errors(&self, day: Option<i64>, mut sink: impl FnMut(ErrorRow)) -> Result<(), StoreError> {
-        let of_day = if day.is_some() { "e.ts >= ?1 AND e.ts < ?2" } else { "e.ts IS NULL" };
-        let sql = format!(
-            "SELECT {} FROM t_error e LEFT JOIN t_meter m ON m.id = e.meter WHERE {of_day}
-             ORDER BY e.ts, e.upload, e.row_number",
-            rows::ERROR_COLUMNS
-        );
-        let from = day.map(|day| day.saturating_mul(DAY));
-        let params: Vec<i64> = from.into_iter().flat_map(|from| [from, from.saturating_add(DAY)]).collect();
+    pub fn day_errors(&self, day: Option<i64>, mut sink: impl FnMut(Queued<'_>)) -> Result<(), StoreError> {
+        let of_day = if day.is_some() { "hour BETWEEN ?1 AND ?2" } else { "hour IS NULL" };
+        let sql = format!("SELECT {} FROM t_error WHERE {of_day}", rows::QUEUED_COLUMNS);
+        let first = day.map(|day| day * 24);
+        let hours: Vec<i64> = first.into_iter().flat_map(|first| [first, first + 23]).collect();
         let mut read = || -> rusqlite::Result<()> {
             let mut select = self.conn().prepare_cached(&sql)?;
-            for row in select.query_map(rusqlite::params_from_iter(params.iter()), rows::error_row)? {
-                sink(row?);
+            let mut found = select.query(rusqlite::params_from_iter(hours.iter()))?;
+            while let Some(row) = found.next()? {
+                sink(rows::queued(row)?);
             }
             Ok(())
         };

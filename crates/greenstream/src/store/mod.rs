@@ -39,7 +39,7 @@ pub use self::filter::Filter;
 pub use self::reader::{Reader, Snapshot};
 pub use self::summary::{Counted, Totals};
 pub use self::types::{
-    AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, UploadRow, UploadStatus,
+    AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, Queued, UploadRow, UploadStatus,
 };
 
 use self::error::Doing;

@@ -157,10 +157,12 @@ impl Reader {
             return Ok(accepted);
         }
         let sql = format!(
-            "SELECT {} FROM t_error WHERE meter = ?1 AND ts = ?2 AND status = 0 AND reason >= 9",
+            "SELECT {} FROM t_error e
+             WHERE e.hour = ?1 AND e.meter = ?2 AND e.ts = ?3 AND e.status = 0 AND e.reason >= 9",
             rows::QUARANTINED_COLUMNS
         );
-        Ok(self.one(&sql, params![meter.0, ts.micros()], rows::quarantined)?.map(|(_, reading)| reading))
+        let waiting = self.one(&sql, params![hour, meter.0, ts.micros()], rows::quarantined)?;
+        Ok(waiting.map(|(_, reading)| reading))
     }
 
     /// The entry of the error queue that is this row of this upload.

@@ -100,7 +100,8 @@ impl<'c> Readings<'c> {
         Ok(self.delete.execute(params![hour, meter.0, at])? == 1)
     }
 
-    fn see_hour(&mut self, hour: i64) -> rusqlite::Result<()> {
+    /// Makes sure that the table of hours names this one.
+    pub(super) fn see_hour(&mut self, hour: i64) -> rusqlite::Result<()> {
         if self.last != Some(hour) && self.hours.insert(hour) {
             self.hour.execute([hour])?;
         }

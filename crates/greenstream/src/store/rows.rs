@@ -4,7 +4,7 @@ use greenstream_core::decode::RowIndex;
 use greenstream_core::{Flags, HOUR, Power, Reading, Reason, Standing, Ts};
 use rusqlite::Row;
 
-use super::types::{AlertRow, ArchiveTable, Dirty, ErrorRow, UploadRow, UploadStatus};
+use super::types::{AlertRow, ArchiveTable, Dirty, ErrorRow, Queued, UploadRow, UploadStatus};
 use crate::change::{DayState, DeadLetter, Decision, Episode, EpisodeKind, Landed, Meter, Severity, Status};
 
 /// The columns of [`reading`], in its order.
@@ -23,7 +23,8 @@ pub(super) fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
 }
 
 /// The columns of [`quarantined`], in its order.
-pub(super) const QUARANTINED_COLUMNS: &str = "ts, kw, flags, upload, row_number, reason, meter";
+pub(super) const QUARANTINED_COLUMNS: &str =
+    "e.ts, e.kw, e.flags, e.upload, e.row_number, e.reason, e.meter";
 
 /// A winner that waits in the error queue, and whose it is.
 pub(super) fn quarantined(row: &Row<'_>) -> rusqlite::Result<(Meter, Reading)> {
@@ -56,6 +57,25 @@ pub(super) fn error_row(row: &Row<'_>) -> rusqlite::Result<ErrorRow> {
         flags: flags(row, 7)?,
         status: code(row, 8, Status::from_code)?,
         raw: row.get(9)?,
+    })
+}
+
+/// The columns of [`queued`], in its order; from `t_error`.
+pub(super) const QUEUED_COLUMNS: &str =
+    "upload, row_number, meter, meter_text, ts, kw, reason, flags, status";
+
+/// An entry of the error queue without its line.
+pub(super) fn queued<'r>(row: &'r Row<'_>) -> rusqlite::Result<Queued<'r>> {
+    Ok(Queued {
+        upload: row.get(0)?,
+        row_number: row.get(1)?,
+        meter: row.get::<_, Option<u32>>(2)?.map(Meter),
+        meter_text: row.get_ref(3)?.as_str_or_null()?.unwrap_or_default(),
+        ts: optional_ts(row, 4)?,
+        kw: power(row, 5)?,
+        reason: code(row, 6, Reason::from_code)?,
+        flags: flags(row, 7)?,
+        status: code(row, 8, Status::from_code)?,
     })
 }
 
@@ -203,7 +223,7 @@ pub(super) fn ts(row: &Row<'_>, column: usize) -> rusqlite::Result<Ts> {
     row.get(column).map(Ts::from_micros)
 }
 
-fn optional_ts(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Ts>> {
+pub(super) fn optional_ts(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Ts>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Ts::from_micros))
 }
 
@@ -214,7 +234,7 @@ pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// A code that stands for something this program knows.
-fn code<T>(row: &Row<'_>, column: usize, known: impl FnOnce(u8) -> Option<T>) -> rusqlite::Result<T> {
+pub(super) fn code<T>(row: &Row<'_>, column: usize, known: impl FnOnce(u8) -> Option<T>) -> rusqlite::Result<T> {
     let code: u8 = row.get(column)?;
     known(code).ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(column, code.into()))
 }

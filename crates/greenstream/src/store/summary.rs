@@ -9,7 +9,7 @@ use super::error::{Doing, StoreError};
 use super::rows;
 use super::types::UploadRow;
 use super::{Reader, Store, outbox};
-use crate::change::{Alert, Status};
+use crate::change::Alert;
 
 /// The books of all uploads together, and how much there is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -59,7 +59,7 @@ impl Reader {
         let sql = "SELECT coalesce(sum(status = 2), 0), coalesce(sum(status = 3), 0), coalesce(sum(rows), 0),
                 coalesce(sum(stored), 0), coalesce(sum(quarantined), 0), coalesce(sum(superseded), 0),
                 (SELECT count(*) FROM t_meter),
-                (SELECT count(*) FROM t_error WHERE status_name = 'open'),
+                (SELECT count(*) FROM t_error WHERE status = 0),
                 (SELECT count(*) FROM t_episode),
                 (SELECT count(*) FROM t_alert WHERE sent_at IS NULL)
              FROM t_upload";
@@ -89,7 +89,7 @@ impl Reader {
             |sql: &str| Ok::<u64, StoreError>(self.one(sql, [], |row| rows::count(row, 0))?.unwrap_or(0));
         Ok(Counted {
             stored: count("SELECT count(*) FROM t_reading")?,
-            quarantined: count("SELECT count(*) FROM t_error WHERE status_name IN ('open', 'discarded')")?,
+            quarantined: count("SELECT count(*) FROM t_error WHERE status IN (0, 3)")?,
             superseded: count("SELECT count(*) FROM t_superseded")?,
         })
     }
@@ -99,15 +99,11 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn open_by_reason(&self) -> Result<Vec<(Reason, u64)>, StoreError> {
-        let named: Vec<(String, u64)> = self.all(
-            "SELECT reason_name, count(*) FROM t_error WHERE status_name = ?1 GROUP BY reason_name",
-            [Status::Open.name()],
-            |row| Ok((row.get(0)?, rows::count(row, 1)?)),
-        )?;
-        let mut counts: Vec<(Reason, u64)> =
-            named.into_iter().filter_map(|(name, count)| Some((Reason::from_name(&name)?, count))).collect();
-        counts.sort_unstable();
-        Ok(counts)
+        self.all(
+            "SELECT reason, count(*) FROM t_error WHERE status = 0 GROUP BY reason ORDER BY reason",
+            [],
+            |row| Ok((rows::code(row, 0, Reason::from_code)?, rows::count(row, 1)?)),
+        )
     }
 
     /// The newest dead letters, newest first.
@@ -143,14 +139,12 @@ impl Reader {
         let mut days: Vec<i64> =
             self.all("SELECT DISTINCT hour / 24 FROM t_hour ORDER BY 1", [], |row| row.get(0))?;
         // one seek a day: the first entry of the queue after the last day seen
+        let first = "SELECT min(hour) FROM t_error WHERE hour >= ?1";
         let mut from = i64::MIN;
-        while let Some(ts) = self
-            .one("SELECT min(ts) FROM t_error WHERE ts >= ?1", [from], |row| row.get::<_, Option<i64>>(0))?
-            .flatten()
-        {
-            let day = Ts::from_micros(ts).day();
+        while let Some(hour) = self.one(first, [from], |row| row.get::<_, Option<i64>>(0))?.flatten() {
+            let day = hour.div_euclid(24);
             days.push(day);
-            from = day.saturating_add(1).saturating_mul(greenstream_core::DAY);
+            from = (day + 1) * 24;
         }
         days.sort_unstable();
         days.dedup();

@@ -100,6 +100,22 @@ pub struct ErrorRow {
     pub raw: String,
 }
 
+/// One entry of the error queue without its line, for the archive. Fields as in [`ErrorRow`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "as in ErrorRow")]
+pub struct Queued<'a> {
+    pub upload: u32,
+    pub row_number: u32,
+    pub meter: Option<Meter>,
+    /// The meter's id as far as it could be read, of a row that failed to decode; else empty.
+    pub meter_text: &'a str,
+    pub ts: Option<Ts>,
+    pub kw: Option<Power>,
+    pub reason: Reason,
+    pub flags: Flags,
+    pub status: Status,
+}
+
 /// One row that lost, with its meter's id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Loser {

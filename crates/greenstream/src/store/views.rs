@@ -119,15 +119,15 @@ fn measured() -> String {
         "SELECT {accepted}, h.date FROM t_hour h CROSS JOIN t_reading r ON r.hour = h.hour \
          JOIN t_meter m ON m.id = r.meter WHERE r.flags & {missing} = 0 \
          UNION ALL \
-         SELECT m.meter_id, {ts}, e.kw / 1000000.0, {flags}, 1, e.upload, e.row_number{columns}, {date} \
-         FROM t_error e JOIN t_meter m ON m.id = e.meter \
-         WHERE e.status_name = 'open' AND e.reason_name = 'outlier'",
+         SELECT m.meter_id, {ts}, e.kw / 1000000.0, {flags}, 1, e.upload, e.row_number{columns}, h.date \
+         FROM t_hour h CROSS JOIN t_error e ON e.hour = h.hour JOIN t_meter m ON m.id = e.meter \
+         WHERE e.status = 0 AND e.reason = {outlier}",
         accepted = reading_columns(", 0 AS under_review"),
         missing = 1 << Flag::MissingValue as u8,
         ts = iso_micros("e.ts"),
         flags = flags("e.flags"),
         columns = flag_columns("e.flags"),
-        date = date("e.ts"),
+        outlier = Reason::Outlier.code(),
     )
 }
 

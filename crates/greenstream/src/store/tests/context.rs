@@ -291,7 +291,7 @@ fn rejects_belong_to_the_day_of_their_time_or_to_none() {
     });
     let rows = |day| {
         let mut rows = Vec::new();
-        home.reader().day_errors(day, |row| rows.push((row.row_number, row.meter_id))).unwrap();
+        home.reader().day_errors(day, |row| rows.push((row.row_number, row.meter_text.to_owned()))).unwrap();
         rows
     };
     assert_eq!(rows(Some(at(0).day())), [(1, "A".to_owned())]);
