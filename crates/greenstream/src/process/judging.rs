@@ -1,6 +1,7 @@
 //! One upload's rows become one change set: merged into what is known of their meters, judged,
 //! and compared with what stood there before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenstream_core::decode::Decoded;
@@ -109,7 +110,7 @@ impl Judging {
         self.rejects(set, number, decoded);
         quarantined.extend(decoded.rejects.iter().map(|reject| (number, reject.row_number)));
         set.raw = self.library.texts(&mut self.past, Some(own), quarantined)?;
-        set.inserted.sort_by_key(|(meter, reading)| (reading.ts.hour(), *meter, reading.ts));
+        by_hour(&mut set.inserted);
         set.books = self.books.take();
         set.outcome = Some(outcome(number, decoded));
         self.windows.settle(grouped.rows.len(), self.window_readings);
@@ -289,6 +290,31 @@ fn report(
         }
     }
     set.replaced.extend(stored.map(kept));
+}
+
+/// Brings readings that stand by (meter, time) into the order of the store, (hour, meter, time). Nearly
+/// all are of one hour or of few, so each goes straight to its hour's place.
+fn by_hour(readings: &mut Vec<(Meter, Reading)>) {
+    let hour = |(_, reading): &(Meter, Reading)| reading.ts.hour();
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    for run in readings.chunk_by(|a, b| hour(a) == hour(b)) {
+        *counts.entry(run.first().map_or(0, hour)).or_default() += run.len();
+    }
+    if counts.len() < 2 {
+        return;
+    }
+    let mut next = 0;
+    for count in counts.values_mut() {
+        next += std::mem::replace(count, next);
+    }
+    let mut sorted = readings.clone();
+    for run in readings.chunk_by(|a, b| hour(a) == hour(b)) {
+        if let Some(next) = run.first().and_then(|first| counts.get_mut(&hour(first))) {
+            sorted[*next..*next + run.len()].copy_from_slice(run);
+            *next += run.len();
+        }
+    }
+    *readings = sorted;
 }
 
 /// Whether `after` stands in the error queue with a row that did not stand there before.

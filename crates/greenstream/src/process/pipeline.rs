@@ -1,9 +1,9 @@
-//! A batch of journal entries, start to finish, on four kinds of thread: decoders, the judge, the
-//! writer and the archivist. Judging happens in journal order; everything else may run ahead of it
+//! A batch of journal entries, start to finish, on five kinds of thread: decoders, the judge, the
+//! writer, one that makes commits durable, and the archivist. Judging happens in journal order; everything else may run ahead of it
 //! or behind it, bounded by weight.
 //!
 //! `entries -> decode (any order) -> judge (journal order) -> store.commit (one transaction for many
-//! small sets) -> archive.apply`
+//! small sets) -> log.sync -> archive.apply`
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,7 @@ use super::progress::Progress;
 use super::writer::Writer;
 use crate::change::ChangeSet;
 use crate::queue::{Popped, Queue};
+use crate::store::Log;
 
 /// Rows on their way from judge to writer, and again from writer to archivist: enough that neither
 /// waits for the other, at most about 50 MB.
@@ -37,6 +38,8 @@ pub struct Pipeline<'a> {
     pub judging: &'a mut Judging,
     /// Commits.
     pub writer: &'a mut Writer,
+    /// Makes commits durable.
+    pub log: &'a mut Log,
     /// Archives.
     pub archivist: &'a mut Archivist,
     /// Hears how far it has come.
@@ -75,6 +78,7 @@ impl Pipeline<'_> {
     pub fn run(self, entries: &Queue<Job>, committed: &Committed) -> Result<(), ProcessError> {
         let fate = Fate { stopped: AtomicBool::new(false), error: Mutex::new(None), entries };
         let to_writer: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
+        let to_sync: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
         let to_archive: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
         let source = Mutex::new(0_u64);
         let (prepared_in, prepared_out) = sync_channel(self.workers * 2);
@@ -92,17 +96,23 @@ impl Pipeline<'_> {
                 named("decode", scope, move || decode_loop(preparer, source, tickets, &sender, fate));
             }
             drop(prepared_in);
-            let (writer, progress) = (self.writer, self.progress);
-            let (write_queue, archive_queue, fate_ref) = (&to_writer, &to_archive, &fate);
-            let commit_rows = self.commit_rows;
+            let (writer, commit_rows) = (self.writer, self.commit_rows);
+            let (write_queue, sync_queue, archive_queue, fate_ref) =
+                (&to_writer, &to_sync, &to_archive, &fate);
             named("write", scope, move || {
-                let outcome =
-                    write_loop(writer, write_queue, archive_queue, committed, commit_rows, progress);
-                if let Err(error) = outcome {
+                if let Err(error) = write_loop(writer, write_queue, sync_queue, committed, commit_rows) {
                     fate_ref.fail(error);
                 }
                 committed.give_up();
                 write_queue.close();
+                sync_queue.close();
+            });
+            let (log, progress) = (self.log, self.progress);
+            named("sync", scope, move || {
+                if let Err(error) = sync_loop(log, sync_queue, archive_queue, progress) {
+                    fate_ref.fail(error);
+                }
+                sync_queue.close();
                 archive_queue.close();
             });
             let archivist = self.archivist;
@@ -199,10 +209,9 @@ fn judge_loop(
 fn write_loop(
     writer: &mut Writer,
     sets: &Queue<Arc<ChangeSet>>,
-    to_archive: &Queue<Arc<ChangeSet>>,
+    to_sync: &Queue<Arc<ChangeSet>>,
     committed: &Committed,
     commit_rows: usize,
-    progress: &Progress,
 ) -> Result<(), ProcessError> {
     loop {
         match sets.pop_batch(commit_rows, IDLE) {
@@ -212,9 +221,31 @@ fn write_loop(
                     committed.advance(last.entry);
                 }
                 for set in batch {
+                    let weight = set.weight();
+                    to_sync.push(set, weight).map_err(|_| ProcessError::Stopped)?;
+                }
+            }
+            Popped::Nothing => {}
+            Popped::Closed => return Ok(()),
+        }
+    }
+}
+
+fn sync_loop(
+    log: &mut Log,
+    sets: &Queue<Arc<ChangeSet>>,
+    to_archive: &Queue<Arc<ChangeSet>>,
+    progress: &Progress,
+) -> Result<(), ProcessError> {
+    loop {
+        match sets.pop_batch(usize::MAX, IDLE) {
+            Popped::Items(batch) => {
+                log.sync()?;
+                for set in batch {
                     progress.committed(&set);
                     let weight = set.weight();
                     to_archive.push(set, weight).map_err(|_| ProcessError::Stopped)?;
+                    log.relieve(weight);
                 }
             }
             Popped::Nothing => {}

@@ -23,7 +23,7 @@ use crate::config::{Config, Rules};
 use crate::home::Home;
 use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source};
 use crate::queue::Queue;
-use crate::store::Store;
+use crate::store::{Log, Store};
 
 /// Journal entries that wait for a decoder.
 const JOBS_WAITING: usize = 4_096;
@@ -38,6 +38,7 @@ pub struct Service {
     judging: Judging,
     store: Arc<Mutex<Store>>,
     writer: Writer,
+    log: Log,
     archivist: Archivist,
     committed: Arc<Committed>,
     progress: Arc<Progress>,
@@ -68,6 +69,7 @@ impl Service {
         let store = Store::open(database)?;
         let position = store.position()?;
         check_position(&landing, position.entry, &position.entry_hash)?;
+        let log = store.log()?;
         let store = Arc::new(Mutex::new(store));
         let committed = Arc::new(Committed::at(position.entry));
         let past = Past::new(Store::reader(database)?, Arc::clone(&committed));
@@ -85,6 +87,7 @@ impl Service {
             preparer,
             judging,
             writer: Writer::new(Arc::clone(&store)),
+            log,
             store,
             archivist,
             committed,
@@ -294,6 +297,7 @@ impl Service {
             preparer: &self.preparer,
             judging: &mut self.judging,
             writer: &mut self.writer,
+            log: &mut self.log,
             archivist: &mut self.archivist,
             progress: &self.progress,
             workers: self.config.file.sizes.workers.max(1),

@@ -16,6 +16,15 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The write-ahead log cannot be made durable.
+    #[error("{path} cannot be made durable")]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The file was written by a later release.
     #[error("{path} has schema version {found}, and this program knows versions up to {known}")]
     Newer {
@@ -90,6 +99,9 @@ impl StoreError {
     pub fn hint(&self) -> &'static str {
         match (self, self.code()) {
             (StoreError::Newer { .. }, _) => "start the release that wrote it, or a later one",
+            (StoreError::Log { .. }, _) => {
+                "check the volume of the database and start again: what was not durable is processed anew"
+            }
             (StoreError::NotAStore { .. }, _) => "choose another home, or move that file away",
             (StoreError::Broken { .. } | StoreError::Unbalanced { .. }, _) => {
                 "nothing was changed; run `greenstream verify`, and report this as a fault of the program"

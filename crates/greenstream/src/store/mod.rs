@@ -15,6 +15,7 @@ mod datasets;
 mod days;
 mod error;
 mod filter;
+mod log;
 mod outbox;
 mod queue;
 mod reader;
@@ -36,6 +37,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub use self::error::StoreError;
 pub use self::filter::Filter;
+pub use self::log::Log;
 pub use self::reader::{Reader, Snapshot};
 pub use self::summary::{Counted, Totals};
 pub use self::types::{
@@ -91,8 +93,18 @@ impl Store {
         &self.path
     }
 
-    /// Applies change sets, in order, as one durable transaction: all of them or, on any error,
-    /// none. Sets at or before the stored position are skipped, so a commit may be repeated.
+    /// Its log, for the thread that makes commits durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Log`] and [`StoreError::Sqlite`] where its files cannot be opened.
+    pub fn log(&self) -> Result<Log, StoreError> {
+        Log::open(&self.path)
+    }
+
+    /// Applies change sets, in order, as one transaction: all of them or, on any error, none. Sets
+    /// at or before the stored position are skipped, so a commit may be repeated. Readers see it at
+    /// once; it is durable once [`Log::sync`] has returned, and a crash before that loses whole
+    /// commits from the end, which the journal repeats.
     ///
     /// # Errors
     /// [`StoreError::Broken`] where a set contradicts what is stored, [`StoreError::Unbalanced`]
@@ -103,13 +115,16 @@ impl Store {
         if sets.iter().all(|set| set.entry <= stored) {
             return Ok(());
         }
-        self.change(|conn| {
+        self.conn.pragma_update(None, "synchronous", "NORMAL").doing("take a commit")?;
+        let committed = self.change(|conn| {
             let mut commit = commit::Commit::begin(conn)?;
             for set in sets {
                 commit.apply(set)?;
             }
             commit.finish()
-        })
+        });
+        self.conn.pragma_update(None, "synchronous", "FULL").doing("take a commit")?;
+        committed
     }
 
     /// Where the store stands in the journal.
@@ -179,10 +194,11 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
     if mode != "wal" {
         tracing::warn!(mode, "this file system takes no write-ahead log: readers will wait for the writer");
     }
-    // NORMAL may lose a commit with the power, and an acknowledgement depends on it
+    // all but commits of change sets, which are made durable beside the writer
     conn.pragma_update(None, "synchronous", "FULL")?;
-    // 64 MiB in pages: a checkpoint costs a sync of the database, and an hour's upload is 5 MB
-    conn.pragma_update(None, "wal_autocheckpoint", 8192)?;
+    // 512 MiB in pages, which the writer only reaches under a load without a pause: until then
+    // another thread moves the log, see `Log`, and only the writer can begin it anew
+    conn.pragma_update(None, "wal_autocheckpoint", 65_536)?;
     conn.pragma_update(None, "journal_size_limit", 128 << 20)?;
     // in KiB: the inner pages of a year of readings, and the error queue's indexes of some days
     conn.pragma_update(None, "cache_size", -65_536)?;
