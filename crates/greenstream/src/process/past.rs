@@ -156,7 +156,10 @@ impl Past {
         to: i32,
         before: u32,
     ) -> Result<Vec<(i32, DayState)>, ProcessError> {
-        self.settle()?;
+        self.forget_committed();
+        if self.pending.iter().any(|set| set.days.iter().any(|(changed, _, _)| *changed == meter)) {
+            self.settle()?;
+        }
         let mut days = self.reader.days_before(meter, from, before)?;
         days.reverse();
         days.extend(self.reader.days(meter, from, to)?);
@@ -175,9 +178,15 @@ impl Past {
         Ok(self.reader.error(upload, row_number)?)
     }
 
-    /// What the store knows of an upload that has ended, and where its rows' lines begin.
+    /// An upload that has ended, and where its rows' lines begin.
     pub fn upload(&mut self, upload: u32) -> Result<Option<(Landed, RowIndex)>, ProcessError> {
-        self.settle()?;
+        self.forget_committed();
+        for set in self.pending.iter().rev() {
+            let landed = set.landed.iter().find(|landed| landed.upload == upload);
+            if let Some((landed, outcome)) = landed.zip(set.outcome.as_ref()) {
+                return Ok(Some((landed.clone(), outcome.index.clone())));
+            }
+        }
         let row = self.reader.upload(upload)?;
         Ok(row.map(|row| row.landed).zip(self.reader.row_index(upload)?))
     }

@@ -39,7 +39,7 @@ pub struct Pipeline<'a> {
     /// Commits.
     pub writer: &'a mut Writer,
     /// Makes commits durable.
-    pub log: &'a mut Log,
+    pub log: &'a Log,
     /// Archives.
     pub archivist: &'a mut Archivist,
     /// Hears how far it has come.
@@ -232,7 +232,7 @@ fn write_loop(
 }
 
 fn sync_loop(
-    log: &mut Log,
+    log: &Log,
     sets: &Queue<Arc<ChangeSet>>,
     to_archive: &Queue<Arc<ChangeSet>>,
     progress: &Progress,
@@ -245,7 +245,6 @@ fn sync_loop(
                     progress.committed(&set);
                     let weight = set.weight();
                     to_archive.push(set, weight).map_err(|_| ProcessError::Stopped)?;
-                    log.relieve(weight);
                 }
             }
             Popped::Nothing => {}

@@ -297,7 +297,7 @@ impl Service {
             preparer: &self.preparer,
             judging: &mut self.judging,
             writer: &mut self.writer,
-            log: &mut self.log,
+            log: &self.log,
             archivist: &mut self.archivist,
             progress: &self.progress,
             workers: self.config.file.sizes.workers.max(1),

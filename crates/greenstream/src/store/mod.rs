@@ -96,7 +96,7 @@ impl Store {
     /// Its log, for the thread that makes commits durable.
     ///
     /// # Errors
-    /// [`StoreError::Log`] and [`StoreError::Sqlite`] where its files cannot be opened.
+    /// [`StoreError::Log`] where it cannot be opened.
     pub fn log(&self) -> Result<Log, StoreError> {
         Log::open(&self.path)
     }
@@ -196,9 +196,9 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
     }
     // all but commits of change sets, which are made durable beside the writer
     conn.pragma_update(None, "synchronous", "FULL")?;
-    // 512 MiB in pages, which the writer only reaches under a load without a pause: until then
-    // another thread moves the log, see `Log`, and only the writer can begin it anew
-    conn.pragma_update(None, "wal_autocheckpoint", 65_536)?;
+    // 128 MiB in pages: a checkpoint costs a sync of the database, and pages written twice until
+    // then are moved once; a longer log takes more of the page cache
+    conn.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     conn.pragma_update(None, "journal_size_limit", 128 << 20)?;
     // in KiB: the inner pages of a year of readings, and the error queue's indexes of some days
     conn.pragma_update(None, "cache_size", -65_536)?;
