@@ -23,7 +23,7 @@ const HELD_ROWS_MAX: usize = 1 << 24;
 
 /// Files of one day that are encoded at once, each by a thread. More takes more memory: the rows of a
 /// file take about 40 MB.
-const ENCODERS: usize = 2;
+const ENCODERS: usize = 1;
 
 /// Where new files go and how they are called.
 pub(super) struct Target<'a> {

@@ -86,16 +86,22 @@ impl Archive {
         Ok(flushed)
     }
 
-    /// Writes the files of all days; removes them again where one fails.
+    /// Writes the files of all days; removes them again where one fails. Readings that are in memory are
+    /// merged by a thread of their own, while this one asks the source for the error queue.
     pub(super) fn write_days(
-        &mut self,
+        &self,
         days: &BTreeMap<Option<i64>, Shape>,
         source: &dyn Source,
     ) -> Result<(Commit, Commit)> {
         let (mut readings, mut errors) = (Commit::default(), Commit::default());
-        let result = days.iter().try_for_each(|(day, shape)| {
-            self.write_readings(*day, *shape, source, &mut readings)?;
-            self.write_errors(*day, source, &mut errors)
+        let (merged, queued) = std::thread::scope(|scope| {
+            let merging = scope.spawn(|| self.merge_days(days, &mut readings));
+            let queued = days.keys().try_for_each(|day| self.write_errors(*day, source, &mut errors));
+            let merged = merging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (merged, queued)
+        });
+        let result = queued.and(merged).and_then(|left| {
+            left.into_iter().try_for_each(|day| self.write_from_source(day, source, &mut readings))
         });
         if let Err(error) = result {
             for (table, commit) in [(&self.readings, &readings), (&self.errors, &errors)] {
@@ -109,58 +115,67 @@ impl Archive {
         Ok((readings, errors))
     }
 
-    fn write_readings(
-        &mut self,
-        day: Option<i64>,
-        shape: Shape,
-        source: &dyn Source,
-        commit: &mut Commit,
-    ) -> Result<()> {
-        let Some(number) = day else { return Ok(()) };
+    /// Writes the readings of the days whose changes are in memory. Returns the others, which the source
+    /// has to give.
+    fn merge_days(&self, days: &BTreeMap<Option<i64>, Shape>, commit: &mut Commit) -> Result<Vec<i64>> {
+        let mut left = Vec::new();
+        for (day, shape) in days {
+            let Some(number) = *day else { continue };
+            if self.pending.get(day).is_some_and(|pending| pending.from_source) {
+                left.push(number);
+                continue;
+            }
+            match self.merge_day(number, *shape, commit) {
+                Err(error @ Error::Damaged { .. }) => {
+                    tracing::error!(%error, "a damaged file of the archive is written anew");
+                    left.push(number);
+                }
+                result => result?,
+            }
+        }
+        Ok(left)
+    }
+
+    /// Writes what changed of a day's readings over the files that held them.
+    fn merge_day(&self, number: i64, shape: Shape, commit: &mut Commit) -> Result<()> {
+        let day = Some(number);
         let none = Overlay::default();
         let pending = self.pending.get(&day);
         let live = self.readings.live.get(&day).map_or(&[][..], Vec::as_slice);
         let overlay = pending.map_or(&none, |pending| &pending.overlay);
+        let unsure = pending.is_some_and(|pending| pending.unsure);
+        let taken = plan::replaced(live, overlay, &self.names, shape, unsure);
+        if taken.is_empty() && overlay.rows() == 0 {
+            return Ok(());
+        }
+        let removes: Vec<DataFile> = taken.iter().map(|at| live[*at].clone()).collect();
+        let stays = |(at, _): &(usize, &DataFile)| shape == Shape::Disjoint && !taken.contains(at);
+        let borders: Vec<&str> = live.iter().enumerate().filter(stays).filter_map(begins).collect();
         let target = Target { dir: &self.readings.dir, day: number, position: self.applied };
-        let mut from_source = pending.is_some_and(|pending| pending.from_source);
-        let (mut removes, mut adds) = (live.to_vec(), Vec::new());
-        if !from_source {
-            let unsure = pending.is_some_and(|pending| pending.unsure);
-            let taken = plan::replaced(live, overlay, &self.names, shape, unsure);
-            if taken.is_empty() && overlay.rows() == 0 {
-                return Ok(());
-            }
-            removes = taken.iter().map(|at| live[*at].clone()).collect();
-            let stays = |(at, _): &(usize, &DataFile)| shape == Shape::Disjoint && !taken.contains(at);
-            let borders: Vec<&str> = live.iter().enumerate().filter(stays).filter_map(begins).collect();
-            match day::merge(&target, &removes, &borders, overlay, &self.names) {
-                Ok(files) => adds = files,
-                Err(error @ Error::Damaged { .. }) => {
-                    tracing::error!(%error, "a damaged file of the archive is written anew");
-                    from_source = true;
-                    removes = live.to_vec();
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if from_source {
-            adds = day::from_source(&target, source)?;
-        }
-        commit.rows_change |= from_source || overlay.rows() > 0;
-        commit.adds.extend(adds.into_iter().map(|file| (day, file)));
-        commit.removes.extend(removes.into_iter().map(|file| (day, file)));
+        let adds = day::merge(&target, &removes, &borders, overlay, &self.names)?;
+        commit.rows_change |= overlay.rows() > 0;
+        replace(commit, day, removes, adds);
         Ok(())
     }
 
-    fn write_errors(&mut self, day: Option<i64>, source: &dyn Source, commit: &mut Commit) -> Result<()> {
+    /// Writes a day's readings as the source has them.
+    fn write_from_source(&self, number: i64, source: &dyn Source, commit: &mut Commit) -> Result<()> {
+        let target = Target { dir: &self.readings.dir, day: number, position: self.applied };
+        let adds = day::from_source(&target, source)?;
+        let removes = self.readings.live.get(&Some(number)).cloned().unwrap_or_default();
+        commit.rows_change = true;
+        replace(commit, Some(number), removes, adds);
+        Ok(())
+    }
+
+    fn write_errors(&self, day: Option<i64>, source: &dyn Source, commit: &mut Commit) -> Result<()> {
         if !self.pending.get(&day).is_some_and(|pending| pending.errors) {
             return Ok(());
         }
         let adds = queue::write(&self.errors.dir, day, self.applied, source)?;
         let removes = self.errors.live.get(&day).cloned().unwrap_or_default();
         commit.rows_change = true;
-        commit.adds.extend(adds.into_iter().map(|file| (day, file)));
-        commit.removes.extend(removes.into_iter().map(|file| (day, file)));
+        replace(commit, day, removes, adds);
         Ok(())
     }
 
@@ -181,6 +196,12 @@ impl Archive {
             }
         }
     }
+}
+
+/// Puts a day's new files in the place of others.
+fn replace(commit: &mut Commit, day: Option<i64>, removes: Vec<DataFile>, adds: Vec<DataFile>) {
+    commit.adds.extend(adds.into_iter().map(|file| (day, file)));
+    commit.removes.extend(removes.into_iter().map(|file| (day, file)));
 }
 
 fn begins((_, file): (usize, &DataFile)) -> Option<&str> {

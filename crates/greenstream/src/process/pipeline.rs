@@ -25,8 +25,8 @@ use crate::queue::{Popped, Queue};
 use crate::store::Log;
 
 /// Rows on their way from judge to writer, and again from writer to archivist: enough that neither
-/// waits for the other, at most about 50 MB.
-const ROWS_BETWEEN: usize = 450_000;
+/// waits for the other, and about 15 MB.
+const ROWS_BETWEEN: usize = 250_000;
 /// How long the archivist sleeps when nothing comes, before it looks at the clock.
 const IDLE: Duration = Duration::from_millis(500);
 

@@ -201,7 +201,7 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     conn.pragma_update(None, "journal_size_limit", 128 << 20)?;
     // in KiB: the inner pages of a year of readings, and the error queue's indexes of some days
-    conn.pragma_update(None, "cache_size", -65_536)?;
+    conn.pragma_update(None, "cache_size", -40_960)?;
     common(conn)
 }
 
