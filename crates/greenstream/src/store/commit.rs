@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use greenstream_core::{Reading, Standing, Ts};
 use rusqlite::{Connection, OptionalExtension, params};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::books::{self, Books};
 use super::error::{Doing, StoreError, is_conflict};
@@ -30,12 +30,12 @@ pub(super) struct Commit<'c> {
     touched: BTreeSet<u32>,
 }
 
-/// What has to be looked up while the readings of a set are replaced.
-struct Lookup<'s> {
-    /// The lines of rows that enter the queue.
-    raw: FxHashMap<RowId, &'s str>,
+/// What is gathered while the readings of a set are replaced.
+struct Replacing<'s> {
     /// Rows whose decision changes in this set: their entries are settled at its end.
     decided: FxHashSet<RowId>,
+    /// Rows that enter the queue, once all readings are replaced.
+    entering: Vec<Entry<'s>>,
 }
 
 impl<'c> Commit<'c> {
@@ -64,20 +64,20 @@ impl<'c> Commit<'c> {
         }
         self.entry = set.entry;
         self.entry_hash.clone_from(&set.entry_hash);
-        let lookup = Lookup {
-            raw: set.raw.iter().map(|(row, line)| (*row, line.as_str())).collect(),
+        let mut replacing = Replacing {
             decided: set.decisions.iter().map(|decision| (decision.upload, decision.row_number)).collect(),
+            entering: set.rejects.iter().map(Entry::reject).collect(),
         };
         let mut books = Books::of(set);
         uploads::land(self.conn, &set.landed).doing("take an upload")?;
         self.meters(set)?;
-        self.decide(set, &lookup, &mut books).doing("take a decision")?;
+        self.decide(set, &mut books).doing("take a decision")?;
         self.revive(set)?;
         self.insert(set)?;
-        self.reject(set, &lookup)?;
         for replaced in &set.replaced {
-            self.replace(replaced, &lookup)?;
+            self.replace(replaced, &mut replacing)?;
         }
+        self.quarantine(set, replacing.entering)?;
         self.lose(set)?;
         self.settle(set)?;
         self.days(set).doing("take the days of meters")?;
@@ -122,9 +122,10 @@ impl<'c> Commit<'c> {
     }
 
     /// Writes decisions down; what they do to the queue comes last, in [`Commit::settle`].
-    fn decide(&mut self, set: &ChangeSet, lookup: &Lookup<'_>, books: &mut Books) -> rusqlite::Result<()> {
+    fn decide(&mut self, set: &ChangeSet, books: &mut Books) -> rusqlite::Result<()> {
         for decision in &set.decisions {
-            let raw = lookup.raw.get(&(decision.upload, decision.row_number)).copied();
+            let row = (decision.upload, decision.row_number);
+            let raw = set.raw.binary_search_by_key(&row, |(row, _)| *row).ok().map(|at| set.raw[at].1.as_str());
             let before = self.queue.decide(decision, raw)?;
             books.decided(decision.upload, decision.reason, before, decision.status);
         }
@@ -167,16 +168,8 @@ impl<'c> Commit<'c> {
         }
     }
 
-    fn reject(&mut self, set: &ChangeSet, lookup: &Lookup<'_>) -> Result<(), StoreError> {
-        for reject in &set.rejects {
-            let raw = self.raw(lookup, (reject.upload, reject.row_number))?;
-            self.quarantine(&Entry::reject(reject, raw))?;
-        }
-        Ok(())
-    }
-
     /// Moves one reading from what stood there to what stands there now.
-    fn replace(&mut self, replaced: &Replaced, lookup: &Lookup<'_>) -> Result<(), StoreError> {
+    fn replace(&mut self, replaced: &Replaced, replacing: &mut Replacing<'_>) -> Result<(), StoreError> {
         let Replaced { meter, before, after } = *replaced;
         if before.zip(after).is_some_and(|(before, after)| before.ts != after.ts) {
             return Err(self.misplaced(
@@ -205,11 +198,15 @@ impl<'c> Commit<'c> {
             }
             (None, None) => {}
         }
-        self.replace_entry(replaced, lookup)
+        self.replace_entry(replaced, replacing)
     }
 
     /// The same for the queue: entries belong to rows, so another winner is another entry.
-    fn replace_entry(&mut self, replaced: &Replaced, lookup: &Lookup<'_>) -> Result<(), StoreError> {
+    fn replace_entry(
+        &mut self,
+        replaced: &Replaced,
+        replacing: &mut Replacing<'_>,
+    ) -> Result<(), StoreError> {
         let entered = |reading: &Option<Reading>| {
             reading.filter(|r| r.standing != Standing::Accepted || r.is_decided())
         };
@@ -230,18 +227,17 @@ impl<'c> Commit<'c> {
         let Some(after) = after else { return Ok(()) };
         self.touch(ArchiveTable::ErrorQueue, Some(after.ts));
         if let Some(reason) = after.standing.reason() {
-            let updated = (same || lookup.decided.contains(&row(&after)))
+            let updated = (same || replacing.decided.contains(&row(&after)))
                 && self
                     .queue
                     .update(row(&after), after.own_kw(), reason, after.flags, Status::Open)
                     .doing("judge a row of the error queue anew")?;
             if !updated {
-                let raw = self.raw(lookup, row(&after))?;
-                self.quarantine(&Entry::quarantined(replaced.meter, &after, reason, raw))?;
+                replacing.entering.push(Entry::quarantined(replaced.meter, &after, reason));
             }
         } else if !after.is_decided() {
             return Err(self.misplaced(replaced.meter, after.ts, "is not judged"));
-        } else if !same && !lookup.decided.contains(&row(&after)) {
+        } else if !same && !replacing.decided.contains(&row(&after)) {
             let recalled = self.queue.recall(row(&after)).doing("recall a decision")?;
             if !recalled {
                 return Err(self.misplaced(replaced.meter, after.ts, "is released or edited by no decision"));
@@ -250,20 +246,24 @@ impl<'c> Commit<'c> {
         Ok(())
     }
 
-    fn quarantine(&mut self, entry: &Entry<'_>) -> Result<(), StoreError> {
-        self.touch(ArchiveTable::ErrorQueue, entry.ts);
-        if let (Some(_), Some(ts)) = (entry.meter, entry.ts) {
-            self.readings.see_hour(ts.hour()).doing("quarantine a row")?;
-        }
-        match self.queue.insert(entry) {
-            Err(error) if is_conflict(&error) => {
-                let (upload, row_number) = entry.row;
-                let problem = format!(
-                    "row {row_number} of upload {upload} enters the error queue and is in it already"
-                );
-                Err(self.broken(problem))
+    /// Puts rows into the queue, in the order of its key, which is that of their lines too.
+    fn quarantine<'s>(&mut self, set: &'s ChangeSet, mut entering: Vec<Entry<'s>>) -> Result<(), StoreError> {
+        entering.sort_unstable_by_key(|entry| entry.row);
+        let mut lines = set.raw.iter();
+        for entry in &mut entering {
+            self.touch(ArchiveTable::ErrorQueue, entry.ts);
+            if let (Some(_), Some(ts)) = (entry.meter, entry.ts) {
+                self.readings.see_hour(ts.hour()).doing("quarantine a row")?;
             }
-            result => result.doing("quarantine a row"),
+            let Some((_, line)) = lines.find(|(row, _)| *row >= entry.row).filter(|(row, _)| *row == entry.row)
+            else {
+                return Err(self.entering(entry.row, "without its line"));
+            };
+            entry.raw = line;
+        }
+        match self.queue.insert_all(&entering).doing("quarantine a row")? {
+            Some(row) => Err(self.entering(row, "and is in it already")),
+            None => Ok(()),
         }
     }
 
@@ -344,13 +344,8 @@ impl<'c> Commit<'c> {
         self.dirty.insert((table, ts.map_or(ArchiveTable::NO_DAY, Ts::day)), self.entry);
     }
 
-    fn raw<'s>(&self, lookup: &Lookup<'s>, row: RowId) -> Result<&'s str, StoreError> {
-        let (upload, row_number) = row;
-        lookup.raw.get(&row).copied().ok_or_else(|| {
-            self.broken(format!(
-                "row {row_number} of upload {upload} enters the error queue without its line"
-            ))
-        })
+    fn entering(&self, (upload, row_number): RowId, how: &str) -> StoreError {
+        self.broken(format!("row {row_number} of upload {upload} enters the error queue {how}"))
     }
 
     fn broken(&self, problem: String) -> StoreError {

@@ -8,9 +8,15 @@
 use greenstream_core::{Flags, Power, Reading, Reason, Ts};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
+use super::error::is_conflict;
 use super::readings::holder;
 use super::rows;
 use crate::change::{Decision, Meter, RejectRow, Status, SupersededRow};
+
+/// Rows in one bulk statement.
+const BULK: usize = 32;
+/// Columns of `t_error`, as [`bind`] binds them.
+const COLUMNS: usize = 10;
 
 /// A row of an upload: (upload, row_number).
 pub(super) type RowId = (u32, u32);
@@ -29,8 +35,8 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// A row that failed to decode.
-    pub(super) fn reject(reject: &'a RejectRow, raw: &'a str) -> Entry<'a> {
+    /// A row that failed to decode; its line is still to be set.
+    pub(super) fn reject(reject: &'a RejectRow) -> Entry<'a> {
         Entry {
             row: (reject.upload, reject.row_number),
             meter: None,
@@ -40,12 +46,12 @@ impl<'a> Entry<'a> {
             reason: reject.reason,
             flags: Flags::NONE,
             status: Status::Open,
-            raw,
+            raw: "",
         }
     }
 
-    /// A reading that broke a limit or is an outlier.
-    pub(super) fn quarantined(meter: Meter, reading: &Reading, reason: Reason, raw: &'a str) -> Entry<'a> {
+    /// A reading that broke a limit or is an outlier; its line is still to be set.
+    pub(super) fn quarantined(meter: Meter, reading: &Reading, reason: Reason) -> Entry<'a> {
         Entry {
             row: (reading.upload, reading.row_number),
             meter: Some(meter),
@@ -55,7 +61,7 @@ impl<'a> Entry<'a> {
             reason,
             flags: reading.flags,
             status: Status::Open,
-            raw,
+            raw: "",
         }
     }
 }
@@ -70,6 +76,7 @@ enum Disposition {
 /// Writes `t_error` and `t_superseded`.
 pub(super) struct Queue<'c> {
     conn: &'c Connection,
+    bulk: CachedStatement<'c>,
     insert: CachedStatement<'c>,
     update: CachedStatement<'c>,
     delete: CachedStatement<'c>,
@@ -79,12 +86,18 @@ pub(super) struct Queue<'c> {
 
 impl<'c> Queue<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        let insert = |rows: usize| {
+            let row = format!("({})", ["?"; COLUMNS].join(","));
+            let rows = vec![row; rows].join(",");
+            format!(
+                "INSERT OR FAIL INTO t_error
+                 (upload, row_number, meter, meter_text, ts, kw, reason, flags, status, raw) VALUES {rows}"
+            )
+        };
         Ok(Queue {
             conn,
-            insert: conn.prepare_cached(
-                "INSERT INTO t_error (upload, row_number, meter, meter_text, ts, kw, reason, flags, status, raw)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?,
+            bulk: conn.prepare_cached(&insert(BULK))?,
+            insert: conn.prepare_cached(&insert(1))?,
             update: conn.prepare_cached(
                 "UPDATE t_error SET kw = ?3, reason = ?4, flags = ?5, status = ?6
                  WHERE upload = ?1 AND row_number = ?2",
@@ -96,21 +109,25 @@ impl<'c> Queue<'c> {
         })
     }
 
-    /// Puts a row into the queue that is not there; a conflict where it is.
-    pub(super) fn insert(&mut self, entry: &Entry<'_>) -> rusqlite::Result<()> {
-        let params = params![
-            entry.row.0,
-            entry.row.1,
-            entry.meter.map(|meter| meter.0),
-            entry.meter_text,
-            entry.ts.map(Ts::micros),
-            entry.kw.map(Power::milliwatts),
-            entry.reason.code(),
-            entry.flags.bits(),
-            entry.status as u8,
-            entry.raw,
-        ];
-        self.insert.execute(params).map(drop)
+    /// Puts rows into the queue that are not there, fastest in the order of rows. The first that was
+    /// there already, which leaves the rest out.
+    pub(super) fn insert_all(&mut self, entries: &[Entry<'_>]) -> rusqlite::Result<Option<RowId>> {
+        let (bulks, rest) = entries.split_at(entries.len() / BULK * BULK);
+        for entries in bulks.chunks(BULK).chain(rest.chunks(1)) {
+            let statement = if entries.len() == BULK { &mut self.bulk } else { &mut self.insert };
+            for (at, entry) in entries.iter().enumerate() {
+                bind(statement, at * COLUMNS, entry)?;
+            }
+            match statement.raw_execute() {
+                Err(error) if is_conflict(&error) => {
+                    let before = usize::try_from(self.conn.changes()).unwrap_or(0);
+                    let known = if entries.len() == 1 { 0 } else { before };
+                    return Ok(entries.get(known).map(|entry| entry.row));
+                }
+                result => result?,
+            };
+        }
+        Ok(None)
     }
 
     /// Writes anew what may change of an entry: everything but whose it is, when, and its line.
@@ -245,6 +262,20 @@ impl<'c> Queue<'c> {
         };
         Ok(if stored { Disposition::Stored } else { Disposition::Quarantined })
     }
+}
+
+/// Binds an entry as the [`COLUMNS`] parameters after the first `bound`.
+fn bind(statement: &mut CachedStatement<'_>, bound: usize, entry: &Entry<'_>) -> rusqlite::Result<()> {
+    statement.raw_bind_parameter(bound + 1, entry.row.0)?;
+    statement.raw_bind_parameter(bound + 2, entry.row.1)?;
+    statement.raw_bind_parameter(bound + 3, entry.meter.map(|meter| meter.0))?;
+    statement.raw_bind_parameter(bound + 4, entry.meter_text)?;
+    statement.raw_bind_parameter(bound + 5, entry.ts.map(Ts::micros))?;
+    statement.raw_bind_parameter(bound + 6, entry.kw.map(Power::milliwatts))?;
+    statement.raw_bind_parameter(bound + 7, entry.reason.code())?;
+    statement.raw_bind_parameter(bound + 8, entry.flags.bits())?;
+    statement.raw_bind_parameter(bound + 9, entry.status as u8)?;
+    statement.raw_bind_parameter(bound + 10, entry.raw)
 }
 
 /// What is decided about a row; none where nothing ever was.

@@ -25,12 +25,15 @@ fn a_store_keeps_everything_when_it_is_closed_and_opened_again() {
 
 #[test]
 fn the_file_is_durable_and_has_large_pages() {
-    let home = Home::new();
+    let mut home = Home::new();
+    // a commit is made durable beside the writer, everything else by the writer itself
+    home.commit(ChangeSet::default());
     let pragma =
         |name: &str| -> i64 { home.store.conn.pragma_query_value(None, name, |row| row.get(0)).unwrap() };
     assert_eq!(pragma("page_size"), 8192);
     assert_eq!(pragma("synchronous"), 2, "FULL");
-    assert_eq!(pragma("wal_autocheckpoint"), 8192);
+    assert_eq!(pragma("wal_autocheckpoint"), 16_384);
+    home.store.log().unwrap().sync().unwrap();
     let mode: String = home.store.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }
