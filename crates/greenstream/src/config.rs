@@ -107,7 +107,7 @@ pub struct SizeKeys {
     pub upload_bytes_max: u64,
     /// Readings held in memory as context of the rules, 32 bytes each. Default 7,000,000.
     pub window_readings: usize,
-    /// Bytes of readings held for the archive before a closed day is written early. Default 190 MiB.
+    /// Bytes of readings held for the archive before a closed day is written early. Default 128 MiB.
     pub archive_buffer_bytes: usize,
     /// Rows in one database transaction of several uploads. Default 200,000.
     pub commit_rows: usize,
@@ -154,7 +154,7 @@ impl Default for SizeKeys {
         SizeKeys {
             upload_bytes_max: 1 << 30,
             window_readings: 7_000_000,
-            archive_buffer_bytes: 190 << 20,
+            archive_buffer_bytes: 128 << 20,
             commit_rows: 200_000,
             workers: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
         }

@@ -165,6 +165,7 @@ impl Judging {
     ) -> Result<(), ProcessError> {
         self.merged.clear();
         let window = self.windows.get(meter);
+        window.make_room(rows.len());
         merge(&mut window.rows, rows, &mut self.merged);
         self.lose(set, meter)?;
         self.settle_meter(set, meter, self.merged.touched, at, quarantined)

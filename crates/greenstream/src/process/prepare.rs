@@ -125,7 +125,8 @@ impl Preparer {
             .content(&upload.object, self.upload_bytes_max)
             .map_err(|error| Obstacle::World(error.into()))?;
         let mut stream = decoder.stream();
-        let mut content = Some(Vec::new());
+        let landed_bytes = usize::try_from(landed.bytes).unwrap_or(usize::MAX);
+        let mut content = Some(Vec::with_capacity(landed_bytes.min(KEPT_BYTES_MAX)));
         let mut block = vec![0; BLOCK];
         loop {
             let read = match source.read(&mut block) {

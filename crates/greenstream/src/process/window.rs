@@ -8,12 +8,16 @@ use crate::change::{DayState, Meter};
 
 /// How far back from the newest touched reading a window is kept. The rules need 24 h; the rest
 /// lets slightly late rows find their context without asking the store. At 15 minutes a window is
-/// then at most 128 readings (4 KiB): a longer one costs memory for each meter, a shorter one more
+/// then at most 120 readings (under 4 KiB): a longer one costs memory for each meter, a shorter one more
 /// look-ups.
 const KEPT: i64 = 26 * HOUR;
 
 /// A window longer than this is trimmed to `KEPT`; the slack makes trimming rare.
-const TRIM_AT: usize = 124;
+const TRIM_AT: usize = 116;
+
+/// Windows grow by this many readings: doubling would leave half of each empty, and once most are too
+/// long for the budget, each upload drops and loads windows again.
+const STEP: usize = 8;
 
 /// One meter's stored readings over an interval of time without holes.
 #[derive(Clone, Debug)]
@@ -69,6 +73,14 @@ impl Window {
         self.known = Known { from: known.from.min(from), to: known.to.max(to) };
     }
 
+    /// Makes room for `more` readings.
+    pub fn make_room(&mut self, more: usize) {
+        let wanted = self.rows.len() + more;
+        if wanted > self.rows.capacity() {
+            self.rows.reserve_exact(wanted.next_multiple_of(STEP) - self.rows.len());
+        }
+    }
+
     /// Drops what lies further back than the rules and slightly late rows need.
     pub fn trim(&mut self, newest_touched: Ts) {
         if self.rows.len() < TRIM_AT {
@@ -80,6 +92,8 @@ impl Window {
         if cut > 0 {
             self.known.from = self.rows[cut - 1].ts.plus(1);
             self.rows.drain(..cut);
+            let room = self.rows.len() + self.rows.len() / 8;
+            self.rows.shrink_to(room.next_multiple_of(STEP).max(TRIM_AT + STEP / 2));
         }
     }
 }
