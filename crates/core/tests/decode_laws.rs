@@ -58,7 +58,11 @@ fn check_laws(decoder: &Decoder, content: &[u8], decoded: &Decoded) {
     assert_eq!(coverage.header + coverage.rows + coverage.skipped, content.len() as u64);
     let layout = decoder.layout(content).unwrap();
     let data = &content[usize::try_from(layout.data_start()).unwrap()..];
-    let (lines, per_line) = (lines(data), layout.rows_per_line());
+    let row_lines = layout.row_lines();
+    let mut lines = lines(data);
+    lines.retain(|line| row_lines.hold(line));
+    let per_line = layout.rows_per_line();
+    assert_eq!(per_line, row_lines.per_line());
     assert_eq!(decoded.row_count(), lines.len() * per_line as usize);
     let rows = decoded.rows.iter().map(|row| row.row_number);
     let mut numbers: Vec<u32> = rows.chain(decoded.rejects.iter().map(|reject| reject.row_number)).collect();
@@ -77,7 +81,7 @@ fn check_laws(decoder: &Decoder, content: &[u8], decoded: &Decoded) {
     for number in numbers {
         let from = usize::try_from(decoded.index.offset_of(number).unwrap()).unwrap();
         let line = lines[((number - 1) / per_line) as usize];
-        assert_eq!(raw_line(&content[from..], number, per_line, true), Some(line));
+        assert_eq!(raw_line(&content[from..], number, row_lines, true), Some(line));
     }
     assert_eq!(decoded.index.offsets.len(), decoded.row_count().div_ceil(RowIndex::STEP as usize));
 }
@@ -149,6 +153,27 @@ proptest! {
         let content = [HEADER.as_bytes(), &lines.concat()].concat();
         let cuts: Vec<_> = (0..content.len()).step_by(step).collect();
         check_every_way(&compile(feed, None), &content, count, &cuts);
+    }
+
+    #[test]
+    fn rich_lines_are_accounted_for_too(
+        lines in prop::collection::vec(line(), 0..90), count in 1..9_usize, step in 1..50_usize,
+        skip in prop::sample::select(vec!["M1", "M", "2", "#"]), start in prop::sample::select(vec!["", "\n", "M\n#\n"]),
+    ) {
+        let rich = "name='r'\ndelimiter=','\ndecimal=','\nthousands='.'\nguarded=true\npreamble=2\nlabel='end'\n\
+            interval='30min'\ntime_format='%Y-%m-%d %H:%M'\ntime_zone='Europe/London'\nunit='kW'\nfactor=0.1\n\
+            header=false\n";
+        let columns = [
+            "meter_parts=[1,4]\ntimestamp=2\nslot=3\nvalue=3",
+            "meter=1\ndate=2\ntime=3\nvalues=[{column=4,plus=[3,1],meter_suffix='-b'},{column=3}]",
+            "meter=4\ntimestamp=2\nslots={first=1,count=3}",
+        ];
+        let content = [b"# a\n\n", start.as_bytes(), &lines.concat()].concat();
+        let cuts: Vec<_> = (0..content.len()).step_by(step).collect();
+        for columns in columns {
+            let feed = format!("{rich}skip=['{skip}','#']\n[columns]\n{columns}");
+            check_every_way(&compile(&feed, None), &content, count, &cuts);
+        }
     }
 
     #[test]

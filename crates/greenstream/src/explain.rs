@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use greenstream_core::decode::raw_lines;
+use greenstream_core::decode::{RowLines, raw_lines};
 use greenstream_core::rules::{Judge, Merged, merge};
 use greenstream_core::{DAY, Flag, Flags, HOUR, Limits, Power, Reading, Standing, Ts};
 use serde_json::{Value, json};
@@ -139,13 +139,13 @@ fn origin(
     let landed = zone.upload(upload);
     let mut raw = String::new();
     if let (Some(landed), Some(index)) = (landed, reader.row_index(upload)?) {
-        let per_line = rules.feeds.get(&*landed.feed).map_or(1, |feed| feed.rows_per_line());
+        let lines = rules.feeds.get(&*landed.feed).map_or_else(RowLines::default, |feed| feed.row_lines());
         let content = match zone.content(upload, u64::MAX)?.read_all() {
             Ok(content) => content,
             Err(Failure::World(error)) => return Err(error.into()),
             Err(Failure::Refused(refusal)) => refusal.to_string().into_bytes(),
         };
-        raw_lines(&content, &index, &[row_number], per_line, &mut |_, line| {
+        raw_lines(&content, &index, &[row_number], &lines, &mut |_, line| {
             raw = String::from_utf8_lossy(line).into_owned();
         });
     }

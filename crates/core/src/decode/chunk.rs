@@ -4,11 +4,13 @@
 //! NUL or invalid text is read line by line. The result does not depend on where blocks end.
 
 use super::clock::{Clock, Moment};
-use super::layout::{Layout, MeterAt, UnitAt};
+use super::layout::{Layout, MeterAt, Rich, UnitAt};
 use super::lines::{self, FieldEnds, Fields, LINE_BYTES_MAX, trim};
 use super::meters::Meters;
 use super::number;
+use super::numeral::unguarded;
 use super::rejects::{Failure, Rejects, When};
+use super::time::Stamp;
 use super::value::is_missing;
 use super::{CONTENT_BYTES_MAX, Row};
 use crate::{Flag, Flags, Power, Reason};
@@ -40,6 +42,10 @@ struct Scratch {
     ends: FieldEnds,
     fields: Fields,
     meter: Vec<u8>,
+    /// A meter's id of several columns, a timestamp of two, a number in its plain form.
+    base: Vec<u8>,
+    time: Vec<u8>,
+    number: Vec<u8>,
 }
 
 /// The fields of one line, trimmed.
@@ -140,6 +146,9 @@ impl Chunk {
             let line = rest.get(..rest.len() - after.len()).unwrap_or(rest);
             if line.strip_suffix(b"\n").unwrap_or(line).len() > LINE_BYTES_MAX {
                 self.overlong(layout, line.len() as u64);
+            } else if layout.plan.lines.skips(line) {
+                self.skipped += line.len() as u64;
+                self.bytes += line.len() as u64;
             } else if lines::is_plain(line) {
                 self.plain_lines(layout, line);
             } else {
@@ -163,7 +172,8 @@ impl Chunk {
         let mut start = 0;
         while let Some(first_end) = rest.first() {
             let is_empty = first_end & 1 != 0
-                && matches!(block.get(start..(first_end >> 1) as usize), Some([] | [b'\r']));
+                && matches!(block.get(start..(first_end >> 1) as usize), Some([] | [b'\r']))
+                || layout.plan.lines.skips(block.get(start..).unwrap_or(&[]));
             let (ends, after) = match rest.split_at_checked(layout.fields) {
                 Some((ends, after)) if ends_one_line(ends) => (ends, after),
                 _ => (&rest[..0], rest),
@@ -209,6 +219,9 @@ impl Chunk {
 
     #[inline]
     fn line(&mut self, layout: &Layout, line: &impl Line) {
+        if let Some(rich) = &layout.rich {
+            return self.rich_line(layout, rich, line);
+        }
         let moment = self.clock.read(line.field(layout.timestamp), &layout.plan.clock);
         if layout.is_local && moment.is_ok_and(|moment| !moment.is_wall) {
             self.note_offset(layout.rows_per_line());
@@ -218,21 +231,98 @@ impl Chunk {
             MeterAt::Fixed(id) => id.as_bytes(),
         };
         for (index, suffix) in &layout.values {
-            self.row_count += 1;
             let value = read_value(layout, line, line.field(*index));
-            if let (Ok(moment), Ok((kw, flags))) = (moment, value)
-                && moment.ts <= layout.plan.clock.latest
-                && let Some(meter) = self.intern(base, suffix)
-            {
-                if moment.shift != 0 {
-                    self.folds.push((u32::try_from(self.rows.len()).unwrap_or(u32::MAX), moment.shift));
-                }
-                let flags = Flags::from_bits(moment.flags.bits() | flags.bits());
-                self.rows.push(Row { meter, row_number: self.row_count, ts: moment.ts, kw, flags });
-            } else {
-                self.reject(layout, base, suffix, moment, value.err());
-            }
+            self.row(layout, base, suffix, moment, value);
         }
+    }
+
+    /// Keeps or rejects the next row.
+    #[inline]
+    fn row(
+        &mut self,
+        layout: &Layout,
+        base: &[u8],
+        suffix: &str,
+        moment: Result<Moment, Reason>,
+        value: Result<(Option<Power>, Flags), Reason>,
+    ) {
+        self.row_count += 1;
+        if let (Ok(moment), Ok((kw, flags))) = (moment, value)
+            && moment.ts <= layout.plan.clock.latest
+            && let Some(meter) = self.intern(base, suffix)
+        {
+            if moment.shift != 0 {
+                self.folds.push((u32::try_from(self.rows.len()).unwrap_or(u32::MAX), moment.shift));
+            }
+            let flags = Flags::from_bits(moment.flags.bits() | flags.bits());
+            self.rows.push(Row { meter, row_number: self.row_count, ts: moment.ts, kw, flags });
+        } else {
+            self.reject(layout, base, suffix, moment, value.err());
+        }
+    }
+
+    /// A line that is more than a column for each thing.
+    fn rich_line(&mut self, layout: &Layout, rich: &Rich, line: &impl Line) {
+        let clock = &layout.plan.clock;
+        let field = |index: usize| {
+            let text = line.field(index);
+            if rich.guarded { unguarded(text) } else { text }
+        };
+        let mut base = std::mem::take(&mut self.scratch.base);
+        base.clear();
+        base.extend_from_slice(match &layout.meter {
+            MeterAt::Column(index) => field(*index),
+            MeterAt::Fixed(id) => id.as_bytes(),
+        });
+        for part in &rich.meter_parts {
+            let part = field(*part);
+            if base.is_empty() || part.is_empty() {
+                base.clear();
+                break;
+            }
+            base.push(b'-');
+            base.extend_from_slice(part);
+        }
+        let mut stamp = match rich.time {
+            None => self.clock.stamp(field(layout.timestamp), clock),
+            Some(time) => {
+                let mut text = std::mem::take(&mut self.scratch.time);
+                text.clear();
+                text.extend_from_slice(field(layout.timestamp));
+                text.push(b' ');
+                text.extend_from_slice(field(time));
+                let stamp = self.clock.stamp(&text, clock);
+                self.scratch.time = text;
+                stamp
+            }
+        };
+        if let Some(slot) = rich.slot {
+            stamp = stamp.and_then(|stamp| Some(later(stamp, slot_number(field(slot))?, rich.slot_step)));
+        }
+        let mut moment = self.clock.moment(stamp, clock);
+        if layout.is_local && moment.is_ok_and(|moment| !moment.is_wall) {
+            self.note_offset(layout.rows_per_line());
+        }
+        let mut number = std::mem::take(&mut self.scratch.number);
+        for (at, (index, suffix)) in (0_i64..).zip(&layout.values) {
+            if at > 0 && rich.step != 0 {
+                moment = self.clock.moment(stamp.map(|stamp| later(stamp, at, rich.step)), clock);
+            }
+            let mut read = |index: usize| {
+                let text = field(index);
+                if is_missing(text, &layout.plan.missing) {
+                    return Ok((None, Flags::NONE.with(Flag::MissingValue)));
+                }
+                convert(layout, line, rich.numerals.plain(text, &mut number))
+            };
+            let mut value = read(*index);
+            let plus = usize::try_from(at).ok().and_then(|at| rich.plus.get(at));
+            for index in plus.into_iter().flatten() {
+                value = value.and_then(|sum| add(sum, read(*index)?));
+            }
+            self.row(layout, &base, suffix, moment, value);
+        }
+        (self.scratch.number, self.scratch.base) = (number, base);
     }
 
     #[inline]
@@ -310,6 +400,12 @@ fn read_value(layout: &Layout, line: &impl Line, text: &[u8]) -> Result<(Option<
     if is_missing(text, &layout.plan.missing) {
         return Ok((None, Flags::NONE.with(Flag::MissingValue)));
     }
+    convert(layout, line, text)
+}
+
+/// The value of a number in its plain form.
+#[inline]
+fn convert(layout: &Layout, line: &impl Line, text: &[u8]) -> Result<(Option<Power>, Flags), Reason> {
     let conversion = match &layout.unit {
         UnitAt::Fixed(conversion) => conversion,
         UnitAt::Column(index, units) => match units.find(line.field(*index)) {
@@ -322,4 +418,33 @@ fn read_value(layout: &Layout, line: &impl Line, text: &[u8]) -> Result<(Option<
         Some(mw) => Ok((Some(Power::from_milliwatts(mw)), conversion.flags)),
         None => Err(Reason::ValueInvalid),
     }
+}
+
+/// The sum of two values; missing where one of them is.
+fn add(
+    (sum, flags): (Option<Power>, Flags),
+    (value, more): (Option<Power>, Flags),
+) -> Result<(Option<Power>, Flags), Reason> {
+    let Some((sum, value)) = sum.zip(value) else {
+        return Ok((None, Flags::NONE.with(Flag::MissingValue)));
+    };
+    let kw = sum.milliwatts().checked_add(value.milliwatts()).ok_or(Reason::ValueInvalid)?;
+    Ok((Some(Power::from_milliwatts(kw)), Flags::from_bits(flags.bits() | more.bits())))
+}
+
+/// `count` steps later: by the clock that the stamp goes by.
+fn later(stamp: Stamp, count: i64, step: i64) -> Stamp {
+    let more = count.saturating_mul(step);
+    match stamp {
+        Stamp::Instant { micros, shifted } => {
+            Stamp::Instant { micros: micros.saturating_add(more), shifted }
+        }
+        Stamp::Wall(wall) => Stamp::Wall(wall.saturating_add(more)),
+    }
+}
+
+/// How many intervals lie before the one of this number; none where it is no number from 1.
+fn slot_number(text: &[u8]) -> Option<i64> {
+    let number: i64 = std::str::from_utf8(text).ok().filter(|text| !text.starts_with('+'))?.parse().ok()?;
+    (1..=1_000_000).contains(&number).then(|| number - 1)
 }

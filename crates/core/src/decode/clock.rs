@@ -28,15 +28,37 @@ impl Clock {
         Clock { date: DateMemo::default(), stretches: Stretches::new() }
     }
 
-    /// Reads a timestamp (trimmed).
+    /// Reads a timestamp (trimmed): the start of the row's interval.
     ///
     /// # Errors
     /// `timestamp_invalid`, `timestamp_no_zone` or `timestamp_nonexistent`.
     #[inline]
     pub(crate) fn read(&mut self, text: &[u8], plan: &ClockPlan) -> Result<Moment, Reason> {
-        let plain = |micros, flags| Moment { ts: Ts::from_micros(micros), shift: 0, is_wall: false, flags };
-        match self.date.parse(text) {
+        let stamp = self.stamp(text, plan);
+        self.moment(stamp, plan)
+    }
+
+    /// What a timestamp says; none where it has none of the feed's forms.
+    #[inline]
+    pub(crate) fn stamp(&mut self, text: &[u8], plan: &ClockPlan) -> Option<Stamp> {
+        match &plan.format {
+            None => self.date.parse(text),
+            Some(format) => format.parse(text),
+        }
+    }
+
+    /// The start of the interval that a timestamp names.
+    #[inline]
+    pub(crate) fn moment(&mut self, stamp: Option<Stamp>, plan: &ClockPlan) -> Result<Moment, Reason> {
+        let start = |micros: i64| Ts::from_micros(micros - plan.label);
+        let plain = |micros, flags| Moment { ts: start(micros), shift: 0, is_wall: false, flags };
+        match stamp {
             None => Err(Reason::TimestampInvalid),
+            Some(Stamp::Instant { micros, .. } | Stamp::Wall(micros))
+                if micros - plan.label < FIRST || micros > LAST =>
+            {
+                Err(Reason::TimestampInvalid)
+            }
             Some(Stamp::Instant { micros, shifted }) => {
                 Ok(plain(micros, Flags::NONE.set(Flag::UtcNormalized, shifted)))
             }
@@ -45,12 +67,20 @@ impl Clock {
                 ZonePlan::Utc => Ok(plain(wall, Flags::NONE)),
                 ZonePlan::Local(zone) => {
                     let flags = Flags::NONE.with(Flag::UtcNormalized);
-                    let (first, last, flags) = match zone.instants(wall, &mut self.stretches) {
+                    // the end of an interval is told by its last microsecond: at a change of the clocks the
+                    // label itself may be a time that another interval, or none, has
+                    let tick = i64::from(plan.label != 0);
+                    let local = match zone.instants(wall - tick, &mut self.stretches) {
+                        Local::Once(at) => Local::Once(at + tick),
+                        Local::Twice(first, last) => Local::Twice(first + tick, last + tick),
+                        Local::Never => Local::Never,
+                    };
+                    let (first, last, flags) = match local {
                         Local::Once(at) => (at, at, flags),
                         Local::Twice(first, last) => (first, last, flags.with(Flag::DstResolved)),
                         Local::Never => return Err(Reason::TimestampNonexistent),
                     };
-                    if first < FIRST || last > LAST {
+                    if first - plan.label < FIRST || last > LAST {
                         return Err(Reason::TimestampInvalid);
                     }
                     Ok(Moment { shift: last - first, is_wall: true, ..plain(first, flags) })

@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde::de::{self, Visitor};
 
 use super::name;
+use super::raw::RowLines;
 use super::unit::Unit;
 
 /// How to read the files of one sender; as TOML, see `feeds/`.
 ///
 /// Plain data: [`Feed::compile`] says what does not fit together.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
     /// What operators call it.
@@ -43,8 +44,47 @@ pub struct Feed {
     /// Texts that mean a missing value here, in any case, beside the usual ones.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// Lines before the header, or before the first row where there is none.
+    #[serde(default)]
+    pub preamble: u32,
+    /// How lines begin that hold no rows: comments, totals, units. They may stand anywhere.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// How timestamps are written where they are not ISO 8601, as in `%d/%m/%Y %H:%M`: of the parts
+    /// %Y %y %m %b %d %V (ISO week) %H %I %p %M %S %z %%.
+    #[serde(default)]
+    pub time_format: Option<String>,
+    /// The year of all rows, where `time_format` has none.
+    #[serde(default)]
+    pub year: Option<i64>,
+    /// Which end of its interval a timestamp names.
+    #[serde(default)]
+    pub label: Label,
+    /// The decimal sign, `.` or `,`.
+    #[serde(default = "point")]
+    pub decimal: char,
+    /// The sign between thousands, where numbers have one.
+    #[serde(default)]
+    pub thousands: Option<char>,
+    /// What values are multiplied by: 0.001, 0.01, 0.1, 10, 100 or 1000.
+    #[serde(default)]
+    pub factor: Option<f64>,
+    /// Whether ids and numbers may be guarded from spreadsheets, as in `="0123"`.
+    #[serde(default)]
+    pub guarded: bool,
     /// Where in a line to find what.
     pub columns: Columns,
+}
+
+/// Which end of its interval a timestamp names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Label {
+    /// Its start, as readings are kept.
+    #[default]
+    Start,
+    /// Its end: 01:00 is what was measured from 00:00 (or 00:30, …) to 01:00.
+    End,
 }
 
 /// The columns of a feed.
@@ -54,14 +94,30 @@ pub struct Columns {
     /// The meter's id; or else [`Feed::meter`].
     #[serde(default)]
     pub meter: Option<Column>,
-    /// The start of the interval.
-    pub timestamp: Column,
-    /// The only value of a line; or else `values`.
+    /// The parts of an id that takes several columns, joined by `-`; instead of `meter`.
+    #[serde(default)]
+    pub meter_parts: Vec<Column>,
+    /// When the row is; or else `date`.
+    #[serde(default)]
+    pub timestamp: Option<Column>,
+    /// The day of the row, or with `time` the first part of its timestamp.
+    #[serde(default)]
+    pub date: Option<Column>,
+    /// What follows the date after a blank, to be read together with it.
+    #[serde(default)]
+    pub time: Option<Column>,
+    /// The number of the interval, from 1, counted from the timestamp or date.
+    #[serde(default)]
+    pub slot: Option<Column>,
+    /// The only value of a line; or else `values` or `slots`.
     #[serde(default)]
     pub value: Option<Column>,
-    /// The values of a wide line: one row each, numbered in the order of their columns.
+    /// The values of a line: one row each, numbered in the order of their columns.
     #[serde(default)]
     pub values: Vec<ValueColumn>,
+    /// The values of a line that follow one another in time: one row each.
+    #[serde(default)]
+    pub slots: Option<SlotColumns>,
     /// The unit; or else [`Feed::unit`].
     #[serde(default)]
     pub unit: Option<Column>,
@@ -73,9 +129,22 @@ pub struct Columns {
 pub struct ValueColumn {
     /// Where it is.
     pub column: Column,
+    /// What to add to it; where one of them is missing, the sum is.
+    #[serde(default)]
+    pub plus: Vec<Column>,
     /// What to append to the meter's id, so that each value is a meter of its own.
     #[serde(default)]
     pub meter_suffix: String,
+}
+
+/// Columns beside one another, each an interval later than the one before, by the clock on the wall.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotColumns {
+    /// The first interval of the row's date or timestamp.
+    pub first: Column,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// How to find a column. In TOML: a name, a list of names, or a position.
@@ -141,11 +210,25 @@ impl Feed {
             interval: None,
             time_zone: None,
             missing: Vec::new(),
+            preamble: 0,
+            skip: Vec::new(),
+            time_format: None,
+            year: None,
+            label: Label::Start,
+            decimal: '.',
+            thousands: None,
+            factor: None,
+            guarded: false,
             columns: Columns {
                 meter: Some(column("meter_id")),
-                timestamp: column("timestamp"),
+                meter_parts: Vec::new(),
+                timestamp: Some(column("timestamp")),
+                date: None,
+                time: None,
+                slot: None,
                 value: Some(column("energy_value")),
                 values: Vec::new(),
+                slots: None,
                 unit: Some(column("energy_unit")),
             },
         }
@@ -153,11 +236,18 @@ impl Feed {
 
     /// Profiles of public data sets, as (name, TOML): to use, and to copy from.
     #[must_use]
-    pub const fn built_in() -> [(&'static str, &'static str); 3] {
+    pub const fn built_in() -> [(&'static str, &'static str); 10] {
         [
             ("london", include_str!("feeds/london.toml")),
             ("sgsc", include_str!("feeds/sgsc.toml")),
             ("ausgrid", include_str!("feeds/ausgrid.toml")),
+            ("dsmr_reader", include_str!("feeds/dsmr_reader.toml")),
+            ("eemeter", include_str!("feeds/eemeter.toml")),
+            ("enphase", include_str!("feeds/enphase.toml")),
+            ("fluvius", include_str!("feeds/fluvius.toml")),
+            ("myenergi_zappi", include_str!("feeds/myenergi_zappi.toml")),
+            ("swiss_slots", include_str!("feeds/swiss_slots.toml")),
+            ("uci_household", include_str!("feeds/uci_household.toml")),
         ]
     }
 
@@ -169,15 +259,21 @@ impl Feed {
         self.names.iter().any(|pattern| name::matches(pattern, base))
     }
 
-    /// How many rows each line holds: its values. At least 1.
+    /// Which lines hold rows, and how many each: its values.
     #[must_use]
-    pub fn rows_per_line(&self) -> u32 {
-        u32::try_from(self.columns.values.len()).unwrap_or(u32::MAX).max(1)
+    pub fn row_lines(&self) -> RowLines {
+        let values = u32::try_from(self.columns.values.len()).unwrap_or(u32::MAX);
+        let per_line = self.columns.slots.as_ref().map_or(values, |slots| slots.count).max(1);
+        RowLines { per_line, skip: self.skip.iter().map(|start| start.as_bytes().to_vec()).collect() }
     }
 }
 
 const fn yes() -> bool {
     true
+}
+
+const fn point() -> char {
+    '.'
 }
 
 const fn comma() -> char {

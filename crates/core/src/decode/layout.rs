@@ -9,7 +9,9 @@ use super::chunk::Chunk;
 use super::feed::Column;
 use super::header::{Header, shown};
 use super::lines::LINE_BYTES_MAX;
-use super::plan::{Decoder, MeterPlan, Plan, UnitPlan, ZonePlan};
+use super::numeral::Numerals;
+use super::plan::{Decoder, MeterPlan, Plan, RichPlan, UnitPlan, ZonePlan};
+use super::raw::RowLines;
 use super::sniff::sniff;
 use super::unit::{Conversion, Units};
 
@@ -24,12 +26,30 @@ pub struct Layout {
     /// Value columns from left to right, with what each appends to the meter's id.
     pub(crate) values: Vec<(usize, String)>,
     pub(crate) unit: UnitAt,
+    /// What plain lines have no use for.
+    pub(crate) rich: Option<Rich>,
     /// Whether times without an offset are of a zone other than UTC.
     pub(crate) is_local: bool,
     /// Byte-order mark and header line.
     pub(crate) header_bytes: u64,
     /// Empty lines before the header.
     pub(crate) blank_bytes: u64,
+}
+
+/// Where to find what of lines that are more than a column for each thing.
+#[derive(Clone, Debug)]
+pub(crate) struct Rich {
+    pub(crate) time: Option<usize>,
+    pub(crate) slot: Option<usize>,
+    pub(crate) meter_parts: Vec<usize>,
+    /// What is added to each of the layout's values, in their order.
+    pub(crate) plus: Vec<Vec<usize>>,
+    /// From one value of a line to the next in microseconds of wall time; 0 where all are of one time.
+    pub(crate) step: i64,
+    /// From one slot to the next in microseconds of wall time.
+    pub(crate) slot_step: i64,
+    pub(crate) numerals: Numerals,
+    pub(crate) guarded: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +68,10 @@ pub(crate) enum UnitAt {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Opening {
     begun: bool,
+    /// Byte-order mark and preamble.
     mark_bytes: u64,
+    /// Lines of the preamble that have been passed.
+    preamble_lines: u32,
     blank_bytes: u64,
     blank_lines: u64,
 }
@@ -89,10 +112,32 @@ impl Opening {
                 rest = after;
             }
         }
-        while let Some(after) = rest.strip_prefix(b"\n").or_else(|| rest.strip_prefix(b"\r\n")) {
-            self.blank_bytes += (rest.len() - after.len()) as u64;
-            self.blank_lines += 1;
-            rest = after;
+        while self.preamble_lines < plan.preamble {
+            let Some(end) = memchr(b'\n', rest.get(..=LINE_BYTES_MAX).unwrap_or(rest)) else {
+                if rest.len() > LINE_BYTES_MAX {
+                    return Err(self.overlong(rest));
+                }
+                let done = bytes.len() - rest.len();
+                return if at_end { Err(Refusal::Empty) } else { Ok(Opened::NeedsMore(done)) };
+            };
+            self.preamble_lines += 1;
+            self.mark_bytes += end as u64 + 1;
+            rest = rest.get(end + 1..).unwrap_or(&[]);
+        }
+        loop {
+            if let Some(after) = rest.strip_prefix(b"\n").or_else(|| rest.strip_prefix(b"\r\n")) {
+                self.blank_bytes += (rest.len() - after.len()) as u64;
+                self.blank_lines += 1;
+                rest = after;
+            } else if plan.lines.skips(rest)
+                && let Some(end) = memchr(b'\n', rest)
+            {
+                self.blank_bytes += end as u64 + 1;
+                self.blank_lines += 1;
+                rest = rest.get(end + 1..).unwrap_or(&[]);
+            } else {
+                break;
+            }
         }
         let before = bytes.len() - rest.len();
         let end = memchr(b'\n', rest.get(..=LINE_BYTES_MAX).unwrap_or(rest));
@@ -124,8 +169,13 @@ impl Opening {
     }
 
     fn refuse(&self, problem: &str, hint: &str) -> Refusal {
-        let line = self.blank_lines + 1;
+        let line = self.line_number();
         Refusal::Header { line, problem: problem.to_owned(), hint: hint.to_owned() }
+    }
+
+    /// Of the header, from 1.
+    fn line_number(&self) -> u64 {
+        u64::from(self.preamble_lines) + self.blank_lines + 1
     }
 
     /// Reads the first line that is not empty, with its line end.
@@ -138,9 +188,9 @@ impl Opening {
             line = content.strip_suffix(b"\r").unwrap_or(content);
         }
         let header = if plan.header {
-            Header::read(line, self.blank_lines + 1, plan.delimiter)?
+            Header::read(line, self.line_number(), plan.delimiter)?
         } else {
-            Header::of_rows(line, self.blank_lines + 1, plan.delimiter)
+            Header::of_rows(line, self.line_number(), plan.delimiter)
         };
         let mut columns: Vec<&Column> = vec![&plan.timestamp];
         columns.extend(plan.values.iter().map(|(column, _)| column));
@@ -150,32 +200,88 @@ impl Opening {
         if let UnitPlan::Column(column, _) = &plan.unit {
             columns.push(column);
         }
+        if let Some(rich) = &plan.rich {
+            columns.extend(rich.columns());
+        }
         let mut found = header.find_all(&columns)?.into_iter();
         let mut next = || found.next().unwrap_or(0);
         let timestamp = next();
-        let mut values: Vec<_> = plan.values.iter().map(|(_, suffix)| (next(), suffix.clone())).collect();
-        values.sort_unstable_by_key(|(index, _)| *index);
+        let places: Vec<_> = plan.values.iter().map(|(_, suffix)| (next(), suffix.clone())).collect();
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        order.sort_unstable_by_key(|at| places.get(*at).map(|(index, _)| *index));
+        let mut values: Vec<_> = order.iter().filter_map(|at| places.get(*at).cloned()).collect();
         if values.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other)) {
             let problem = format!("two values of the feed are the same column of the header {}", shown(line));
             return Err(self.refuse(&problem, "give each of `columns.values` a column of its own"));
         }
+        let meter = match &plan.meter {
+            MeterPlan::Column(_) => MeterAt::Column(next()),
+            MeterPlan::Fixed(id) => MeterAt::Fixed(id.clone()),
+        };
+        let unit = match &plan.unit {
+            UnitPlan::Column(_, units) => UnitAt::Column(next(), units.clone()),
+            UnitPlan::Fixed(conversion) => UnitAt::Fixed(conversion.clone()),
+        };
+        let rich = plan.rich.as_ref().map(|rich| {
+            let (found, first) = Rich::new(rich, &order, &mut next);
+            if let Some((first, count)) = first {
+                values = (first..first + count).map(|index| (index, String::new())).collect();
+            }
+            found
+        });
+        if let Some((last, _)) = values.last().filter(|(last, _)| *last >= header.len()) {
+            let problem =
+                format!("the first line {} has {} columns, not {}", shown(line), header.len(), last + 1);
+            return Err(self.refuse(&problem, "see `columns.slots`: its first column and how many follow"));
+        }
         Ok(Layout {
             plan: Arc::clone(plan),
             fields: header.len(),
-            meter: match &plan.meter {
-                MeterPlan::Column(_) => MeterAt::Column(next()),
-                MeterPlan::Fixed(id) => MeterAt::Fixed(id.clone()),
-            },
+            meter,
             timestamp,
             values,
-            unit: match &plan.unit {
-                UnitPlan::Column(_, units) => UnitAt::Column(next(), units.clone()),
-                UnitPlan::Fixed(conversion) => UnitAt::Fixed(conversion.clone()),
-            },
+            unit,
+            rich,
             is_local: matches!(plan.clock.zone, ZonePlan::Local(_)),
             header_bytes: self.mark_bytes + if plan.header { first_line.len() as u64 } else { 0 },
             blank_bytes: self.blank_bytes,
         })
+    }
+}
+
+impl RichPlan {
+    /// Its columns, in the order in which [`Rich::new`] takes their places.
+    fn columns(&self) -> impl Iterator<Item = &Column> {
+        let whose = self.time.iter().chain(&self.slot).chain(&self.meter_parts);
+        whose.chain(self.plus.iter().flatten()).chain(self.slots.iter().map(|(first, _)| first))
+    }
+}
+
+impl Rich {
+    /// Takes the places of a plan's columns; `order` is that of the values from left to right. Also
+    /// the first slot's column and how many there are.
+    fn new(
+        plan: &RichPlan,
+        order: &[usize],
+        next: &mut dyn FnMut() -> usize,
+    ) -> (Rich, Option<(usize, usize)>) {
+        let time = plan.time.as_ref().map(|_| next());
+        let slot = plan.slot.as_ref().map(|_| next());
+        let meter_parts = plan.meter_parts.iter().map(|_| next()).collect();
+        let plus: Vec<Vec<usize>> =
+            plan.plus.iter().map(|plus| plus.iter().map(|_| next()).collect()).collect();
+        let slots = plan.slots.as_ref().map(|(_, count)| (next(), *count));
+        let rich = Rich {
+            time,
+            slot,
+            meter_parts,
+            plus: order.iter().map(|at| plus.get(*at).cloned().unwrap_or_default()).collect(),
+            step: if slots.is_some() { plan.step } else { 0 },
+            slot_step: plan.step,
+            numerals: plan.numerals,
+            guarded: plan.guarded,
+        };
+        (rich, slots)
     }
 }
 
@@ -190,6 +296,12 @@ impl Layout {
     #[must_use]
     pub fn rows_per_line(&self) -> u32 {
         u32::try_from(self.values.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Which lines hold rows.
+    #[must_use]
+    pub fn row_lines(&self) -> &RowLines {
+        &self.plan.lines
     }
 
     /// Cuts the lines of an upload, all of which `content` holds, into at most `count` chunks of

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::feed::{Column, Feed, MeterSource};
+use super::feed::{Column, Feed, Label, MeterSource};
+use super::format::Format;
 use super::meter_id::is_meter_id;
 use super::name;
+use super::numeral::Numerals;
+use super::raw::RowLines;
 use super::unit::{Conversion, Units};
 use super::zone::Zone;
 use crate::{SECOND, Ts};
@@ -59,12 +62,36 @@ pub(crate) struct Plan {
     pub(crate) header: bool,
     pub(crate) delimiter: u8,
     pub(crate) meter: MeterPlan,
+    /// The timestamp or date.
     pub(crate) timestamp: Column,
-    /// The value columns with what each appends to the meter's id; at least one.
+    /// The value columns with what each appends to the meter's id; at least one, or `rich` has slots.
     pub(crate) values: Vec<(Column, String)>,
     pub(crate) unit: UnitPlan,
     pub(crate) missing: Vec<String>,
     pub(crate) clock: ClockPlan,
+    pub(crate) preamble: u32,
+    pub(crate) lines: RowLines,
+    /// What plain feeds have no use for.
+    pub(crate) rich: Option<RichPlan>,
+}
+
+/// How the lines of a feed are put together that are more than a column for each thing.
+#[derive(Clone, Debug)]
+pub(crate) struct RichPlan {
+    /// The second part of the timestamp.
+    pub(crate) time: Option<Column>,
+    /// The number of the interval.
+    pub(crate) slot: Option<Column>,
+    /// The parts of a meter's id after the first.
+    pub(crate) meter_parts: Vec<Column>,
+    /// What is added to each of the values.
+    pub(crate) plus: Vec<Vec<Column>>,
+    /// The first of the columns that follow one another in time, and how many they are.
+    pub(crate) slots: Option<(Column, usize)>,
+    /// From one interval to the next in microseconds; 0 where no slot needs it.
+    pub(crate) step: i64,
+    pub(crate) numerals: Numerals,
+    pub(crate) guarded: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +110,10 @@ pub(crate) enum UnitPlan {
 #[derive(Clone, Debug)]
 pub(crate) struct ClockPlan {
     pub(crate) zone: ZonePlan,
+    /// How timestamps are written, where not as the specification says.
+    pub(crate) format: Option<Format>,
+    /// From the start of an interval to what its timestamp names, in microseconds.
+    pub(crate) label: i64,
     /// The last instant that is not in the future.
     pub(crate) latest: Ts,
 }
@@ -108,7 +139,7 @@ impl ClockPlan {
                 Some(Some(zone)) => ZonePlan::Local(zone),
             },
         };
-        Ok(ClockPlan { zone, latest: landed_at.plus(ClockPlan::FUTURE_MAX) })
+        Ok(ClockPlan { zone, format: None, label: 0, latest: landed_at.plus(ClockPlan::FUTURE_MAX) })
     }
 }
 
@@ -120,31 +151,87 @@ impl Feed {
     /// does not tell the meter that the feed takes from it.
     pub fn compile(&self, given: &Given<'_>) -> Result<Decoder, FeedError> {
         self.check()?;
-        let meter = match (&self.columns.meter, &self.meter) {
+        let columns = &self.columns;
+        let meter = match (columns.meter.as_ref().or(columns.meter_parts.first()), &self.meter) {
             (Some(column), _) => MeterPlan::Column(column.clone()),
             (None, Some(source)) => MeterPlan::Fixed(self.meter_from(source, given.name)?),
             (None, None) => return Err(self.problem("no meter column and no `meter`")),
         };
-        let unit = match (&self.columns.unit, self.unit) {
-            (Some(column), _) => UnitPlan::Column(column.clone(), Units::new(&self.units, self.interval)),
+        let factor = self.factor_tens().unwrap_or(0);
+        let unit = match (&columns.unit, self.unit) {
+            (Some(column), _) => {
+                UnitPlan::Column(column.clone(), Units::new(&self.units, self.interval, factor))
+            }
             (None, unit) => UnitPlan::Fixed(
-                unit.and_then(|unit| Conversion::of(unit, self.interval))
+                unit.and_then(|unit| Conversion::of(unit, self.interval, factor))
                     .ok_or_else(|| self.problem("no unit column and no `unit`"))?,
             ),
         };
-        let single = self.columns.value.iter().map(|column| (column.clone(), String::new()));
-        let several = self.columns.values.iter().map(|v| (v.column.clone(), v.meter_suffix.clone()));
+        let single = columns.value.iter().map(|column| (column.clone(), String::new()));
+        let several = columns.values.iter().map(|v| (v.column.clone(), v.meter_suffix.clone()));
+        let timestamp = columns.timestamp.as_ref().or(columns.date.as_ref());
+        let mut clock = ClockPlan::new(given.time_zone.or(self.time_zone.as_deref()), given.landed_at)?;
+        clock.format = self.format().map_err(|problem| self.problem(problem))?;
+        let length = self.interval.map_or(0, |interval| i64::from(interval.seconds()) * SECOND);
+        clock.label = if self.label == Label::End { length } else { 0 };
         let plan = Plan {
             header: self.header,
             delimiter: u8::try_from(self.delimiter).unwrap_or(b','),
             meter,
-            timestamp: self.columns.timestamp.clone(),
+            timestamp: timestamp.cloned().ok_or_else(|| self.problem("no `columns.timestamp`"))?,
             values: single.chain(several).collect(),
             unit,
             missing: self.missing.iter().map(|text| text.trim_matches([' ', '\t']).to_owned()).collect(),
-            clock: ClockPlan::new(given.time_zone.or(self.time_zone.as_deref()), given.landed_at)?,
+            clock,
+            preamble: self.preamble,
+            lines: self.row_lines(),
+            rich: self.rich(length),
         };
         Ok(Decoder { plan: Arc::new(plan) })
+    }
+
+    /// What the lines take beyond a column for each thing; none for a plain feed.
+    fn rich(&self, length: i64) -> Option<RichPlan> {
+        let columns = &self.columns;
+        let byte = |sign: char| u8::try_from(sign).unwrap_or(b'.');
+        let has_slots = columns.slot.is_some() || columns.slots.is_some();
+        let rich = RichPlan {
+            time: columns.time.clone(),
+            slot: columns.slot.clone(),
+            meter_parts: columns.meter_parts.iter().skip(1).cloned().collect(),
+            plus: columns.values.iter().map(|value| value.plus.clone()).collect(),
+            slots: columns.slots.as_ref().map(|slots| (slots.first.clone(), slots.count as usize)),
+            step: if has_slots { length } else { 0 },
+            numerals: Numerals { decimal: byte(self.decimal), thousands: self.thousands.map(byte) },
+            guarded: self.guarded,
+        };
+        let is_plain = rich.time.is_none()
+            && !has_slots
+            && rich.meter_parts.is_empty()
+            && rich.plus.iter().all(Vec::is_empty)
+            && rich.numerals.are_plain()
+            && !rich.guarded;
+        (!is_plain).then_some(rich)
+    }
+
+    fn format(&self) -> Result<Option<Format>, &'static str> {
+        match &self.time_format {
+            Some(pattern) => Format::compile(pattern, self.year).map(Some),
+            None if self.year.is_some() => Err("`year` needs a `time_format`"),
+            None if self.columns.timestamp.is_none() && self.columns.time.is_none() => {
+                Err("a date without a time needs a `time_format`")
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The factor as a power of ten.
+    fn factor_tens(&self) -> Option<i32> {
+        let Some(factor) = self.factor else { return Some(0) };
+        [(-3, 0.001), (-2, 0.01), (-1, 0.1), (0, 1.0), (1, 10.0), (2, 100.0), (3, 1000.0)]
+            .into_iter()
+            .find(|(_, known)| (factor - known).abs() < known * 1e-9)
+            .map(|(tens, _)| tens)
     }
 
     /// Whether the profile fits together, before there is an upload.
@@ -162,16 +249,44 @@ impl Feed {
         if !fits(self.delimiter) {
             return Err("`delimiter` must be one ASCII sign such as `,` `;` `|` or a tab");
         }
-        if columns.meter.is_some() == self.meter.is_some() {
-            return Err("the meter must come from `columns.meter` or from `meter`, from one of them");
+        let meters = [columns.meter.is_some(), !columns.meter_parts.is_empty(), self.meter.is_some()];
+        if meters.into_iter().filter(|there| *there).count() != 1 {
+            return Err("the meter must come from `columns.meter`, `columns.meter_parts` or `meter`, from one of them");
         }
+        if columns.timestamp.is_some() == columns.date.is_some() {
+            return Err("the time must come from `columns.timestamp` or from `columns.date`, from one of them");
+        }
+        if columns.time.is_some() && columns.date.is_none() {
+            return Err("`columns.time` needs `columns.date`");
+        }
+        self.format()?;
         if columns.unit.is_some() == self.unit.is_some() {
             return Err("the unit must come from `columns.unit` or from `unit`, from one of them");
         }
-        if columns.value.is_some() != columns.values.is_empty() {
+        let values = [columns.value.is_some(), !columns.values.is_empty(), columns.slots.is_some()];
+        if values.into_iter().filter(|there| *there).count() != 1 {
             return Err(
-                "the value must come from `columns.value` or from `columns.values`, from one of them",
+                "the value must come from `columns.value`, `columns.values` or `columns.slots`, from one of them",
             );
+        }
+        let needs_interval = columns.slot.is_some() || columns.slots.is_some() || self.label == Label::End;
+        if needs_interval && self.interval.is_none() {
+            return Err("`columns.slot`, `columns.slots` and `label` need the length of the `interval`");
+        }
+        if columns.slots.iter().any(|slots| slots.count == 0 || slots.count as usize > Feed::VALUES_MAX) {
+            return Err("`columns.slots.count` is 1 to 1,440");
+        }
+        if !matches!(self.decimal, '.' | ',') {
+            return Err("`decimal` is `.` or `,`");
+        }
+        if self.thousands.is_some_and(|sign| !".,' _".contains(sign) || sign == self.decimal) {
+            return Err("`thousands` is `.` `,` `'` `_` or a blank, and not the decimal sign");
+        }
+        if self.factor_tens().is_none() {
+            return Err("`factor` is 0.001, 0.01, 0.1, 10, 100 or 1000");
+        }
+        if self.skip.iter().any(String::is_empty) {
+            return Err("each of `skip` says how a line begins: one of them is empty");
         }
         if !self.units.is_empty() && columns.unit.is_none() {
             return Err("`units` needs `columns.unit`");
@@ -190,9 +305,11 @@ impl Feed {
         if columns.values.len() > Feed::VALUES_MAX {
             return Err("`columns.values` has more than 1,440 columns");
         }
-        let mut all = columns.meter.iter().chain([&columns.timestamp]).chain(&columns.value);
-        let mut others = columns.values.iter().map(|value| &value.column).chain(&columns.unit);
-        if !self.header && (all.any(is_named) || others.any(is_named)) {
+        let whose = columns.meter.iter().chain(&columns.meter_parts).chain(&columns.unit);
+        let when = columns.timestamp.iter().chain(&columns.date).chain(&columns.time).chain(&columns.slot);
+        let values = columns.values.iter().flat_map(|value| [&value.column].into_iter().chain(&value.plus));
+        let slots = columns.slots.iter().map(|slots| &slots.first);
+        if !self.header && whose.chain(when).chain(&columns.value).chain(values).chain(slots).any(is_named) {
             return Err("without a header, columns are found by position");
         }
         if let Some(MeterSource::FromName(pattern)) = &self.meter
@@ -297,8 +414,8 @@ mod tests {
         for (name, text) in Feed::built_in() {
             let feed = feed(text);
             assert_eq!(feed.name, name);
-            let given = Given { name: "ausgrid/x.csv", ..GIVEN };
-            assert_eq!(feed.compile(&given).map(drop), Ok(()));
+            let given = ["x.csv", "x.txt"].map(|name| Given { name, ..GIVEN });
+            assert!(given.iter().any(|given| feed.compile(given).is_ok()), "{name}");
         }
         assert_eq!(Feed::default_feed().compile(&GIVEN).map(drop), Ok(()));
     }

@@ -1,7 +1,45 @@
 //! Back from a row to its line, without reading the whole upload.
+//! Both ways must agree on which lines hold rows: [`RowLines`] says it to decode and here.
 
 use super::RowIndex;
 use super::lines::split_line;
+
+/// Which lines of a feed hold rows, and how many.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RowLines {
+    /// Rows of each such line, at least 1.
+    pub(crate) per_line: u32,
+    /// How lines begin that hold none.
+    pub(crate) skip: Vec<Vec<u8>>,
+}
+
+impl RowLines {
+    /// Whether the line at the start of `bytes` is passed over, whatever it holds.
+    #[inline]
+    pub(crate) fn skips(&self, bytes: &[u8]) -> bool {
+        !self.skip.is_empty() && self.skip.iter().any(|start| bytes.starts_with(start))
+    }
+}
+
+impl RowLines {
+    /// Rows of each line that holds any, at least 1.
+    #[must_use]
+    pub fn per_line(&self) -> u32 {
+        self.per_line
+    }
+
+    /// Whether a line (without its line end) holds rows: it is neither empty nor passed over.
+    #[must_use]
+    pub fn hold(&self, line: &[u8]) -> bool {
+        !line.is_empty() && !self.skips(line)
+    }
+}
+
+impl Default for RowLines {
+    fn default() -> RowLines {
+        RowLines { per_line: 1, skip: Vec::new() }
+    }
+}
 
 impl RowIndex {
     /// Where to begin to read for the line of a row (from 1), in bytes from the start of the decoded
@@ -16,11 +54,11 @@ impl RowIndex {
 /// The line of a row, without its line end: the same bytes as landed, whatever they are.
 ///
 /// `content` begins at [`RowIndex::offset_of`] the row; `to_end` says that it goes to the end of the
-/// upload. `rows_per_line` is the feed's ([`super::Feed::rows_per_line`]). None where `content` ends
+/// upload. `lines` are the feed's ([`super::Feed::row_lines`]). None where `content` ends
 /// before the line does: then read on. 64 KiB mostly do, 1,024 lines always.
 #[must_use]
-pub fn raw_line(content: &[u8], row_number: u32, rows_per_line: u32, to_end: bool) -> Option<&[u8]> {
-    let per_line = rows_per_line.max(1);
+pub fn raw_line<'c>(content: &'c [u8], row_number: u32, lines: &RowLines, to_end: bool) -> Option<&'c [u8]> {
+    let per_line = lines.per_line.max(1);
     let row = row_number.checked_sub(1)?;
     let entry = row / RowIndex::STEP * RowIndex::STEP;
     let mut lines_before = row / per_line - entry / per_line;
@@ -31,7 +69,7 @@ pub fn raw_line(content: &[u8], row_number: u32, rows_per_line: u32, to_end: boo
         if !has_end && !to_end {
             return None;
         }
-        if !line.is_empty() {
+        if lines.hold(line) {
             match lines_before.checked_sub(1) {
                 None => return Some(line),
                 Some(less) => lines_before = less,
@@ -43,16 +81,16 @@ pub fn raw_line(content: &[u8], row_number: u32, rows_per_line: u32, to_end: boo
 }
 
 /// The lines of many rows in one pass: hands each of `rows` (ascending, each once) with its line to
-/// `sink`. `content` is all of the decoded content, `index` the upload's, `rows_per_line` the feed's.
+/// `sink`. `content` is all of the decoded content, `index` the upload's, `lines` the feed's.
 /// Rows that the upload does not have are left out.
 pub fn raw_lines<'c>(
     content: &'c [u8],
     index: &RowIndex,
     rows: &[u32],
-    rows_per_line: u32,
+    lines: &RowLines,
     sink: &mut dyn FnMut(u32, &'c [u8]),
 ) {
-    let per_line = rows_per_line.max(1);
+    let per_line = lines.per_line.max(1);
     let place = |row: u32| row.saturating_sub(1) / RowIndex::STEP;
     for part in rows.chunk_by(|a, b| place(*a) == place(*b)) {
         let Some(first) = part.first() else { continue };
@@ -64,7 +102,7 @@ pub fn raw_lines<'c>(
         while !rest.is_empty() && wanted.peek().is_some() {
             let (line, after) = split_line(rest);
             rest = after;
-            if line.is_empty() {
+            if !lines.hold(line) {
                 continue;
             }
             while let Some(row) = wanted.next_if(|row| (row - 1) / per_line == line_number) {
@@ -83,7 +121,7 @@ mod tests {
     fn many_rows_are_found_in_one_pass_as_they_are_one_by_one() {
         for per_line in [1_u32, 2, 3] {
             let lines: Vec<String> = (0..3_000).map(|n| format!("line {n}")).collect();
-            let content = format!("header\n\n{}\n", lines.join("\n\n"));
+            let content = format!("header\n\n{}\n", lines.join("\n\n# line\n"));
             let offsets = (0..)
                 .map(|k: u32| k * RowIndex::STEP / per_line)
                 .take_while(|line| *line < 3_000)
@@ -92,7 +130,8 @@ mod tests {
             let index = RowIndex { offsets };
             let rows = [1, 2, 3, 1_024, 1_025, 1_026, 2_047, 2_900, 3_000 * per_line, 3_000 * per_line + 1];
             let mut found = Vec::new();
-            raw_lines(content.as_bytes(), &index, &rows, per_line, &mut |row, line| found.push((row, line)));
+            let row_lines = RowLines { per_line, skip: vec![b"#".to_vec()] };
+            raw_lines(content.as_bytes(), &index, &rows, &row_lines, &mut |row, line| found.push((row, line)));
             let expected: Vec<(u32, &[u8])> = rows
                 .iter()
                 .filter(|row| **row <= 3_000 * per_line)
@@ -101,7 +140,7 @@ mod tests {
             assert_eq!(found, expected, "{per_line} rows a line");
             for (row, line) in expected {
                 let from = usize::try_from(index.offset_of(row).unwrap()).unwrap();
-                assert_eq!(raw_line(&content.as_bytes()[from..], row, per_line, true), Some(line));
+                assert_eq!(raw_line(&content.as_bytes()[from..], row, &row_lines, true), Some(line));
             }
         }
     }

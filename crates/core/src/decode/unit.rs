@@ -67,15 +67,20 @@ pub(crate) struct Conversion {
 }
 
 impl Conversion {
-    /// None for energy without an interval.
-    pub(crate) fn of(unit: Unit, interval: Option<Interval>) -> Option<Conversion> {
+    /// For values that are to be multiplied by 10^`factor`. None for energy without an interval, and
+    /// for a factor that leaves the range of the units: below a milliwatt, above a gigawatt.
+    pub(crate) fn of(unit: Unit, interval: Option<Interval>, factor: i32) -> Option<Conversion> {
+        let tens = unit.tens().checked_add_signed(factor).filter(|tens| *tens <= 9)?;
         Some(match (unit, interval) {
-            (Unit::Kw, _) => Conversion { scale: Scale::power(unit.tens()), flags: Flags::NONE },
+            (Unit::Kw, _) => {
+                let flags = Flags::NONE.set(Flag::UnitConverted, factor != 0);
+                Conversion { scale: Scale::power(tens), flags }
+            }
             (Unit::W | Unit::Mw, _) => {
-                Conversion { scale: Scale::power(unit.tens()), flags: Flags::NONE.with(Flag::UnitConverted) }
+                Conversion { scale: Scale::power(tens), flags: Flags::NONE.with(Flag::UnitConverted) }
             }
             (Unit::Wh | Unit::Kwh | Unit::Mwh, Some(interval)) => Conversion {
-                scale: Scale::energy(unit.tens(), interval.seconds()),
+                scale: Scale::energy(tens, interval.seconds()),
                 flags: Flags::NONE.with(Flag::EnergyToPower),
             },
             (Unit::Wh | Unit::Kwh | Unit::Mwh, None) => return None,
@@ -86,23 +91,22 @@ impl Conversion {
 /// The units that the unit column of a feed may hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Units {
-    kw: Conversion,
+    kw: Option<Conversion>,
     others: Vec<(Unit, Conversion)>,
 }
 
 impl Units {
     /// `W`, `kW` and what the feed declares; energy without an interval is left out.
-    pub(crate) fn new(declared: &[Unit], interval: Option<Interval>) -> Units {
-        let kw = Conversion { scale: Scale::power(Unit::Kw.tens()), flags: Flags::NONE };
+    pub(crate) fn new(declared: &[Unit], interval: Option<Interval>, factor: i32) -> Units {
         let others = [Unit::Kw, Unit::W].iter().chain(declared);
-        let others = others.filter_map(|unit| Some((*unit, Conversion::of(*unit, interval)?))).collect();
-        Units { kw, others }
+        let others = others.filter_map(|unit| Some((*unit, Conversion::of(*unit, interval, factor)?)));
+        Units { kw: Conversion::of(Unit::Kw, None, factor), others: others.collect() }
     }
 
     /// The conversion for a unit as written (trimmed).
     pub(crate) fn find(&self, text: &[u8]) -> Option<&Conversion> {
         if text == b"kW" {
-            return Some(&self.kw);
+            return self.kw.as_ref();
         }
         self.others.iter().find(|(unit, _)| unit.is_spelt(text)).map(|(_, conversion)| conversion)
     }
@@ -113,7 +117,7 @@ mod tests {
     use super::*;
 
     fn units() -> Units {
-        Units::new(&[Unit::Mw, Unit::Kwh, Unit::Mwh], Interval::parse("30min").ok())
+        Units::new(&[Unit::Mw, Unit::Kwh, Unit::Mwh], Interval::parse("30min").ok(), 0)
     }
 
     #[track_caller]
@@ -150,7 +154,7 @@ mod tests {
 
     #[test]
     fn energy_without_an_interval_is_no_unit() {
-        assert!(Units::new(&[Unit::Kwh], None).find(b"kWh").is_none());
-        assert!(Units::new(&[], Interval::parse("1h").ok()).find(b"kWh").is_none());
+        assert!(Units::new(&[Unit::Kwh], None, 0).find(b"kWh").is_none());
+        assert!(Units::new(&[], Interval::parse("1h").ok(), 0).find(b"kWh").is_none());
     }
 }

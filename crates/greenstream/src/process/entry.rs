@@ -75,7 +75,7 @@ impl Judging {
             upload: upload.landed.upload,
             content: decoded.content.as_deref(),
             index: &decoded.decoded.index,
-            rows_per_line: decoded.rows_per_line,
+            lines: &decoded.lines,
             object: upload.object,
         };
         let mut judged = set.clone();

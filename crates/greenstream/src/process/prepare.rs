@@ -4,7 +4,7 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use greenstream_core::decode::{Decoded, Given, Refusal};
+use greenstream_core::decode::{Decoded, Given, Refusal, RowLines};
 
 use super::attempts::ATTEMPTS_MAX;
 use super::error::ProcessError;
@@ -41,8 +41,8 @@ pub struct DecodedUpload {
     pub decoded: Decoded,
     /// Its decoded bytes, unless they are many.
     pub content: Option<Vec<u8>>,
-    /// Rows that each line holds.
-    pub rows_per_line: u32,
+    /// Which lines hold rows.
+    pub lines: RowLines,
 }
 
 /// Why an upload was not decoded: its own fault, or the world's.
@@ -141,6 +141,6 @@ impl Preparer {
                 _ => content = None,
             }
         }
-        Ok(DecodedUpload { decoded: stream.finish()?, content, rows_per_line: feed.rows_per_line() })
+        Ok(DecodedUpload { decoded: stream.finish()?, content, lines: feed.row_lines() })
     }
 }

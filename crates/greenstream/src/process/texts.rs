@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use greenstream_core::decode::{RowIndex, raw_lines};
+use greenstream_core::decode::{RowIndex, RowLines, raw_lines};
 
 use super::error::ProcessError;
 use super::past::Past;
@@ -27,8 +27,8 @@ pub struct Own<'a> {
     pub content: Option<&'a [u8]>,
     /// Where its rows' lines begin.
     pub index: &'a RowIndex,
-    /// Rows that each line holds.
-    pub rows_per_line: u32,
+    /// Which lines hold rows.
+    pub lines: &'a RowLines,
     /// The name of its object.
     pub object: Hash,
 }
@@ -69,12 +69,12 @@ impl Library {
     fn of_own(&self, own: &Own<'_>, rows: &[u32], texts: &mut Texts) -> Result<(), ProcessError> {
         match own.content {
             Some(content) => {
-                raw_lines(content, own.index, rows, own.rows_per_line, &mut |row, line| {
+                raw_lines(content, own.index, rows, own.lines, &mut |row, line| {
                     texts.push(((own.upload, row), text(line)));
                 });
                 Ok(())
             }
-            None => self.read(own.upload, &own.object, own.index, own.rows_per_line, rows, texts),
+            None => self.read(own.upload, &own.object, own.index, own.lines, rows, texts),
         }
     }
 
@@ -87,8 +87,9 @@ impl Library {
     ) -> Result<(), ProcessError> {
         let Some((landed, index)) = past.upload(upload)? else { return Ok(()) };
         let Some(object) = Hash::parse(&landed.sha256) else { return Ok(()) };
-        let per_line = self.rules.feeds.get(&landed.feed).map_or(1, |feed| feed.rows_per_line());
-        self.read(upload, &object, &index, per_line, rows, texts)
+        let feed = self.rules.feeds.get(&landed.feed);
+        let lines = feed.map_or_else(RowLines::default, |feed| feed.row_lines());
+        self.read(upload, &object, &index, &lines, rows, texts)
     }
 
     /// Reads the content part by part: each part begins at an entry of the index and ends at the next.
@@ -97,7 +98,7 @@ impl Library {
         upload: u32,
         object: &Hash,
         index: &RowIndex,
-        rows_per_line: u32,
+        lines: &RowLines,
         rows: &[u32],
         texts: &mut Texts,
     ) -> Result<(), ProcessError> {
@@ -128,7 +129,7 @@ impl Library {
             let part_index = RowIndex { offsets: vec![0] };
             let shift = (first - 1) / RowIndex::STEP * RowIndex::STEP;
             let local: Vec<u32> = part.iter().map(|row| row - shift).collect();
-            raw_lines(&bytes, &part_index, &local, rows_per_line, &mut |row, line| {
+            raw_lines(&bytes, &part_index, &local, lines, &mut |row, line| {
                 texts.push(((upload, row + shift), text(line)));
             });
         }

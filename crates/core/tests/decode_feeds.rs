@@ -1,0 +1,285 @@
+//! The ways in which suppliers write files, and each profile that ships: small files made for these
+//! tests, with the oddities of the real ones.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use greenstream_core::Ts;
+use greenstream_core::decode::{Feed, Given, Refusal};
+
+/// `meter ts kw flags` or `meter ts reason` of each row, in file order.
+fn rows(feed: &Feed, zone: Option<&str>, name: &str, content: &str) -> Result<Vec<String>, Refusal> {
+    let decoder = feed.compile(&Given { time_zone: zone, name, landed_at: Ts::MAX }).unwrap();
+    let mut stream = decoder.stream();
+    stream.push(content.as_bytes())?;
+    let decoded = stream.finish()?;
+    let coverage = decoded.coverage;
+    assert_eq!(coverage.header + coverage.rows + coverage.skipped, content.len() as u64);
+    let kept = decoded.rows.iter().map(|row| {
+        let kw = row.kw.map_or("none".to_owned(), |kw| kw.to_string());
+        let text = format!("{} {} {kw} {}", decoded.meters[row.meter as usize], row.ts, row.flags);
+        (row.row_number, text.trim_end().to_owned())
+    });
+    let rejects = decoded.rejects.iter().map(|reject| {
+        let ts = reject.ts.map_or("?".to_owned(), |ts| ts.to_string());
+        (reject.row_number, format!("{} {ts} {}", reject.meter, reject.reason.name()))
+    });
+    let mut all: Vec<_> = kept.chain(rejects).collect();
+    all.sort();
+    Ok(all.into_iter().map(|(_, text)| text).collect())
+}
+
+#[track_caller]
+fn check(profile: &str, content: &str, expected: &[&str]) {
+    let feed: Feed = toml::from_str(&format!("name='f'\n{profile}")).unwrap();
+    assert_eq!(rows(&feed, None, "f.csv", content).unwrap(), expected, "{profile}");
+}
+
+#[track_caller]
+fn check_shipped(name: &str, zone: Option<&str>, upload: &str, content: &str, expected: &[&str]) {
+    let (_, text) = Feed::built_in().into_iter().find(|(known, _)| *known == name).unwrap();
+    let feed: Feed = toml::from_str(text).unwrap();
+    assert!(feed.claims(upload), "{name} does not claim {upload}");
+    assert_eq!(rows(&feed, zone, upload, content).unwrap(), expected, "{name}");
+}
+
+#[test]
+fn lines_around_and_between_the_rows_are_passed_over_and_accounted_for() {
+    check(
+        "preamble=2\nskip=['#','Total','\"Total']\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'",
+        "Report of\n\n\n# made by us\nm,t,v\nA,2026-03-02T00:00Z,1\n# note, with, more, fields\n\
+         A,2026-03-02T01:00Z,2\n\nTotal,,3\n\"Total\",,3",
+        &["A 2026-03-02T00:00:00Z 1", "A 2026-03-02T01:00:00Z 2"],
+    );
+    let feed: Feed =
+        toml::from_str("name='f'\npreamble=9\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'").unwrap();
+    assert_eq!(rows(&feed, None, "f.csv", "one\ntwo\n"), Err(Refusal::Empty));
+    let feed: Feed =
+        toml::from_str("name='f'\npreamble=1\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'").unwrap();
+    let refused = rows(&feed, None, "f.csv", "one\n\nm,t\n").unwrap_err().to_string();
+    assert!(refused.starts_with("line 3: "), "{refused}");
+}
+
+#[test]
+fn a_date_and_a_time_are_read_together_and_a_meter_may_take_several_columns() {
+    check(
+        "delimiter=';'\ntime_format='%d/%m/%Y %H:%M'\ntime_zone='UTC'\nunit='kW'\n\
+         [columns]\nmeter_parts=['site','register']\ndate='day'\ntime='clock'\nvalue='v'",
+        "day;clock;site;register;v\n2/3/2026;7:15;S1;night;1\n02/03/2026;07:15;S1;day;2\n\
+         02/13/2026;07:15;S1;day;2\n02/03/2026;;S1;day;2\n02/03/2026;07:30;;;2\n",
+        &[
+            "S1-night 2026-03-02T07:15:00Z 1",
+            "S1-day 2026-03-02T07:15:00Z 2",
+            "S1-day ? timestamp_invalid",
+            "S1-day ? timestamp_invalid",
+            " 2026-03-02T07:30:00Z meter_id_invalid",
+        ],
+    );
+    check(
+        "time_zone='Europe/London'\nunit='kW'\n[columns]\nmeter=1\ndate=2\ntime=3\nvalue=4",
+        "m,d,c,v\nA,2026-03-02,00:15:00,1\n",
+        &["A 2026-03-02T00:15:00Z 1 utc_normalized"],
+    );
+}
+
+#[test]
+fn numbers_with_a_decimal_comma_thousands_a_guard_or_a_factor_are_exact() {
+    let feed = |more: &str| {
+        format!("delimiter=';'\nunit='W'\n{more}\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'")
+    };
+    let file = |values: &[&str]| {
+        let lines: Vec<_> = values.iter().map(|value| format!("A;1772415000;{value}\n")).collect();
+        format!("m;t;v\n{}", lines.concat())
+    };
+    check(
+        &feed("decimal=','\nthousands='.'\nmissing=['-999,9']"),
+        &file(&["1.234,5", "0,25", "1.5", "-999,9", ""]),
+        &[
+            "A 2026-03-02T01:30:00Z 1.2345 unit_converted",
+            "A 2026-03-02T01:30:00Z 0.00025 unit_converted",
+            "A 2026-03-02T01:30:00Z value_invalid",
+            "A 2026-03-02T01:30:00Z none missing_value",
+            "A 2026-03-02T01:30:00Z none missing_value",
+        ],
+    );
+    check(&feed("factor=0.001"), &file(&["1500"]), &["A 2026-03-02T01:30:00Z 0.0015 unit_converted"]);
+    check(&feed("factor=1000"), &file(&["1.5"]), &["A 2026-03-02T01:30:00Z 1.5 unit_converted"]);
+    check(
+        &feed("guarded=true"),
+        "m;t;v\n=\"007\";=\"1772415000\";=\"1500\"\n\"=\"\"008\"\"\";1772415000;2\n",
+        &["007 2026-03-02T01:30:00Z 1.5 unit_converted", "008 2026-03-02T01:30:00Z 0.002 unit_converted"],
+    );
+}
+
+#[test]
+fn labels_at_the_end_of_intervals_lose_and_invent_nothing_when_clocks_change() {
+    let feed = "time_zone='Europe/London'\nlabel='end'\ninterval='30min'\nunit='kW'\n\
+                [columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
+    // autumn: 50 half hours; the labels from 01:30 to 02:00 come twice
+    check(
+        feed,
+        "m,t,v\nA,2025-10-26 01:00,1\nA,2025-10-26 01:30,2\nA,2025-10-26 02:00,3\nA,2025-10-26 01:30,4\n\
+         A,2025-10-26 02:00,5\nA,2025-10-26 02:30,6\n",
+        &[
+            "A 2025-10-25T23:30:00Z 1 utc_normalized",
+            "A 2025-10-26T00:00:00Z 2 utc_normalized|dst_resolved",
+            "A 2025-10-26T00:30:00Z 3 utc_normalized|dst_resolved",
+            "A 2025-10-26T01:00:00Z 4 utc_normalized|dst_resolved",
+            "A 2025-10-26T01:30:00Z 5 utc_normalized|dst_resolved",
+            "A 2025-10-26T02:00:00Z 6 utc_normalized",
+        ],
+    );
+    // spring: what ends as the clocks go forward may be labelled 01:00, which never comes
+    check(
+        feed,
+        "m,t,v\nA,2026-03-29 00:30,1\nA,2026-03-29 01:00,2\nA,2026-03-29 02:30,3\nA,2026-03-29 01:30,4\n",
+        &[
+            "A 2026-03-29T00:00:00Z 1 utc_normalized",
+            "A 2026-03-29T00:30:00Z 2 utc_normalized",
+            "A 2026-03-29T01:00:00Z 3 utc_normalized",
+            "A ? timestamp_nonexistent",
+        ],
+    );
+    check(
+        "label='end'\ninterval='1h'\ntime_format='%Y%m%d %H:%M'\ntime_zone='UTC'\nunit='kW'\n\
+         [columns]\nmeter='m'\ntimestamp='t'\nvalue='v'",
+        "m,t,v\nA,20260302 24:00,1\n",
+        &["A 2026-03-02T23:00:00Z 1"],
+    );
+}
+
+#[test]
+fn sums_and_slots_make_rows_of_several_columns() {
+    check(
+        "unit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalues=[{column='a',plus=['b','c'],meter_suffix='-x'},\
+         {column='d',meter_suffix='-y'}]",
+        "d,m,t,a,b,c\n9,A,1772415000,1,2,3\n9,A,1772415000,1,,3\n9,A,1772415000,1,z,3\n",
+        &[
+            "A-y 2026-03-02T01:30:00Z 9",
+            "A-x 2026-03-02T01:30:00Z 6",
+            "A-y 2026-03-02T01:30:00Z 9",
+            "A-x 2026-03-02T01:30:00Z none missing_value",
+            "A-y 2026-03-02T01:30:00Z 9",
+            "A-x 2026-03-02T01:30:00Z value_invalid",
+        ],
+    );
+    let wide = "time_zone='Europe/London'\ntime_format='%d.%m.%Y'\ninterval='6h'\nunit='kWh'\n\
+                [columns]\nmeter='m'\ndate='day'\nslots={first='h00',count=4}";
+    check(
+        wide,
+        "m,day,h00,h06,h12,h18,sum\nA,29.03.2026,6,12,,24,42\n",
+        &[
+            "A 2026-03-29T00:00:00Z 1 energy_to_power|utc_normalized",
+            "A 2026-03-29T05:00:00Z 2 energy_to_power|utc_normalized",
+            "A 2026-03-29T11:00:00Z none utc_normalized|missing_value",
+            "A 2026-03-29T17:00:00Z 4 energy_to_power|utc_normalized",
+        ],
+    );
+    let feed: Feed = toml::from_str(&format!("name='f'\n{wide}")).unwrap();
+    let refused = rows(&feed, None, "f.csv", "m,day,h00,h06,h12\n").unwrap_err();
+    assert!(refused.to_string().contains("has 5 columns, not 6"), "{refused}");
+    assert!(refused.hint().contains("`columns.slots`"));
+}
+
+#[test]
+fn fluvius_has_registers_guarded_ids_decimal_commas_and_a_repeated_hour() {
+    check_shipped(
+        "fluvius",
+        None,
+        "fluvius_2021.csv",
+        "\u{feff}Van datum;Van tijdstip;Tot datum;Tot tijdstip;EAN;Meter;Metertype;Register;Volume;Eenheid;Validatiestatus\n\
+         31-10-2021;02:45:00;31-10-2021;03:00:00;=\"541448000000000007\";1X;Digitaal;Afname Nacht;0,067;kWh;Gevalideerd\n\
+         31-10-2021;02:45:00;31-10-2021;03:00:00;=\"541448000000000007\";1X;Digitaal;Afname Dag;;kWh;Geen verbruik\n\
+         31-10-2021;02:45:00;31-10-2021;03:00:00;=\"541448000000000007\";1X;Digitaal;Afname Nacht;0,080;kWh;Geschat\n",
+        &[
+            "541448000000000007-Afname Nacht 2021-10-31T00:45:00Z 0.268 energy_to_power|utc_normalized|dst_resolved",
+            "541448000000000007-Afname Dag 2021-10-31T00:45:00Z none utc_normalized|dst_resolved|missing_value",
+            "541448000000000007-Afname Nacht 2021-10-31T01:45:00Z 0.32 energy_to_power|utc_normalized|dst_resolved",
+        ],
+    );
+}
+
+#[test]
+fn enphase_has_american_dates_in_the_homes_own_time() {
+    let content = "Date/Time,Energy Produced (Wh),Energy Consumed (Wh),Exported to Grid (Wh),Imported from Grid (Wh)\n\
+                   10/30/2022 02:00,1,2,3,4\n10/30/2022 02:00,5,6,7,8\n";
+    let expected: Vec<String> = [(0, [1, 2, 3, 4]), (1, [5, 6, 7, 8])]
+        .into_iter()
+        .flat_map(|(hour, values)| {
+            let names = ["produced", "consumed", "exported", "imported"];
+            names.into_iter().zip(values).map(move |(name, value)| {
+                format!("enphase_a-{name} 2022-10-30T0{hour}:00:00Z 0.00{value} energy_to_power|utc_normalized|dst_resolved")
+            })
+        })
+        .collect();
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    check_shipped("enphase", Some("Europe/Amsterdam"), "enphase_a.csv", content, &expected);
+    let zoneless = ["consumed", "produced", "exported", "imported"].map(|_| "timestamp_no_zone");
+    let (_, text) = Feed::built_in().into_iter().find(|(known, _)| *known == "enphase").unwrap();
+    let feed: Feed = toml::from_str(text).unwrap();
+    let found = rows(&feed, None, "enphase_a.csv", content).unwrap();
+    assert!(found.iter().zip(zoneless).all(|(row, reason)| row.ends_with(reason)), "{found:?}");
+}
+
+#[test]
+fn two_tariffs_and_three_phases_are_added() {
+    check_shipped(
+        "dsmr_reader",
+        None,
+        "dsmr_reader_b.csv",
+        "Hour Start,Electricity 1 (Dutch Users: Low Tariff),Electricity 2 (Dutch Users: Normal Tariff),\
+         Electricity 1 Returned (Dutch Users: Low Tariff),Electricity 2 Returned (Dutch Users: Normal Tariff),Gas\n\
+         2024-01-01T00:00:00+01:00,0.196,0.004,0,0.1,0.032\n",
+        &[
+            "dsmr_reader_b-taken 2023-12-31T23:00:00Z 0.2 energy_to_power|utc_normalized",
+            "dsmr_reader_b-returned 2023-12-31T23:00:00Z 0.1 energy_to_power|utc_normalized",
+        ],
+    );
+    check_shipped(
+        "myenergi_zappi",
+        None,
+        "myenergi_c.csv",
+        "Serial Number,Timestamp,Diverter Energy (L1) (Wh),Diverter Energy (L2) (Wh),Diverter Energy (L3) (Wh)\n\
+         Z1,2025-07-30T13:00:00.000Z,1000.50,0.25,0.25\n",
+        &["Z1 2025-07-30T13:00:00Z 1.001 energy_to_power"],
+    );
+}
+
+#[test]
+fn uci_has_question_marks_quotes_and_a_torn_end() {
+    check_shipped(
+        "uci_household",
+        None,
+        "household_power_consumption.txt",
+        "Date;Time;Global_active_power;Voltage\n16/12/2006;17:24:00;4.216;234.840\n16/12/2006;17:25:00;?;?\n\
+         \"01/02/2007\";\"00:00:00\";0.326;\"243.150\"\n27/12/2006;18:4",
+        &[
+            "household_power_consumption 2006-12-16T16:24:00Z 4.216 utc_normalized",
+            "household_power_consumption 2006-12-16T16:25:00Z none utc_normalized|missing_value",
+            "household_power_consumption 2007-01-31T23:00:00Z 0.326 utc_normalized",
+            " ? row_malformed",
+        ],
+    );
+}
+
+#[test]
+fn weeks_and_slots_become_instants() {
+    check_shipped(
+        "swiss_slots",
+        None,
+        "dev_w47.csv",
+        "vid,week,slot,kwh_15min\n7,w47,1,0.16\n7,w47,672,0.25\n7,w47,0,1\n7,w99,1,1\n",
+        &[
+            "7 2018-11-18T23:00:00Z 0.64 energy_to_power|utc_normalized",
+            "7 2018-11-25T22:45:00Z 1 energy_to_power|utc_normalized",
+            "7 ? timestamp_invalid",
+            "7 ? timestamp_invalid",
+        ],
+    );
+    check_shipped(
+        "eemeter",
+        None,
+        "uk-electricity-1.csv.gz",
+        "start,value\n2013-03-31 01:30:00,0.083\n",
+        &["uk-electricity-1 2013-03-31T01:30:00Z 0.166 energy_to_power"],
+    );
+}
