@@ -3,7 +3,8 @@
     python real_data.py BINARY DATA_DIR      ingests and compares
     python real_data.py --model DATA_DIR     only the expectation, with a summary
 
-DATA_DIR holds `lcl_4houses`, `sgsc_gravitas` and `ausgrid_c12` (CSV, 30-minute kWh); without them the check fails.
+DATA_DIR holds `lcl_4houses`, `sgsc_gravitas` and `ausgrid_c12` (CSV, 30-minute kWh), and what `suppliers.py` names;
+without them the check fails.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model import BIT, Judged, Reject, Row, instants, judge, milliwatts, tables
+from model import BIT, Judged, Reject, Row, instants, judge, micros, milliwatts, tables
 from readers import Failure, check_stores, check_table, export, run
+from suppliers import SUPPLIERS, Supplier
 
 INTERVALS_PER_HOUR = 2  # kWh in half an hour -> mean kW
 
@@ -110,17 +112,64 @@ def expect(data: Path) -> Expected:
             count = (content.count(b"\n") - 1) * len(feed.value_columns)
             if count != len(decoded) + len(bad):
                 raise Failure(f"{path}: {count} rows by line count, {len(decoded)} + {len(bad)} decoded here")
-            sha256 = hashlib.sha256(content).hexdigest()
-            uploads.append((str(upload), path.name, sha256, str(len(content)), str(count)))
+            uploads.append(landed(upload, path, count))
+            rows, rejects, raw = rows + decoded, rejects + bad, raw | lines
+    for supplier in SUPPLIERS:
+        for path in found(supplier.name, data, supplier.files):
+            upload = len(uploads) + 1
+            decoded, bad, lines = decode_supplier(supplier, path, upload)
+            uploads.append(landed(upload, path, len(decoded) + len(bad)))
             rows, rejects, raw = rows + decoded, rejects + bad, raw | lines
     return Expected(judge(rows, rejects), uploads, raw)
 
 
+def decode_supplier(
+    supplier: Supplier, path: Path, upload: int
+) -> tuple[list[Row], list[Reject], dict[tuple[str, str], str]]:
+    """The same for a file that `suppliers.py` reads."""
+    raw: dict[tuple[str, str], str] = {}
+    walls: dict[str, list[tuple[int, dt.datetime, int | None]]] = defaultdict(list)
+    rows, rejects = [], []
+
+    def keep(number: int, meter: str, ts: int, mw: int | None, flags: int) -> None:
+        flags |= BIT["missing_value"] if mw is None else BIT["energy_to_power"] if supplier.is_energy else 0
+        rows.append(Row(meter, ts, mw, flags, upload, number))
+
+    number = 0
+    for line, cells in supplier.read(path):
+        for meter, when, mw in cells:
+            number += 1
+            raw[str(upload), str(number)] = line
+            if isinstance(when, str):
+                rejects.append(Reject(upload, number, meter, None, when))
+            elif when.tzinfo is None:
+                walls[meter].append((number, when, mw))
+            else:
+                keep(number, meter, micros(when), mw, BIT["utc_normalized"] if when.utcoffset() else 0)
+    local = 0 if supplier.zone == "UTC" else BIT["utc_normalized"]
+    for meter, cells in walls.items():
+        for (number, _, mw), (ts, resolved) in zip(cells, instants([when for _, when, _ in cells], supplier.zone)):
+            if ts is None:
+                rejects.append(Reject(upload, number, meter, None, "timestamp_nonexistent"))
+            else:
+                keep(number, meter, ts, mw, local | (BIT["dst_resolved"] if resolved else 0))
+    return rows, rejects, raw
+
+
+def landed(upload: int, path: Path, count: int) -> tuple[str, ...]:
+    content = path.read_bytes()
+    return str(upload), path.name, hashlib.sha256(content).hexdigest(), str(len(content)), str(count)
+
+
 def files(feed: Feed, data: Path) -> list[Path]:
-    found = sorted((data / feed.folder).glob("*.csv"))
-    if not found:
-        raise Failure(f"{data / feed.folder}: no CSV files of the feed {feed.name}")
-    return found
+    return found(feed.name, data, f"{feed.folder}/*.csv")
+
+
+def found(feed: str, data: Path, pattern: str) -> list[Path]:
+    paths = sorted(data.glob(pattern))
+    if not paths:
+        raise Failure(f"{data / pattern}: no files of the feed {feed}")
+    return paths
 
 
 def check_against_rolling(judged: Judged) -> str:
@@ -146,6 +195,10 @@ def check_binary(binary: str, data: Path, expected: Expected) -> list[str]:
         started = time.monotonic()
         for feed in FEEDS:
             run(binary, home, "ingest", "--feed", feed.name, data / feed.folder)
+        for supplier in SUPPLIERS:
+            zone = ["--time-zone", supplier.zone] if supplier.given_zone else []
+            paths = found(supplier.name, data, supplier.files)
+            run(binary, home, "ingest", "--feed", supplier.name, *zone, *paths)
         print(f"ingest took {time.monotonic() - started:.1f} s")
         have = {name: export(binary, home, name) for name in (*want, "uploads")}
         for name, rows in want.items():

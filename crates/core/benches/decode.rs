@@ -58,8 +58,7 @@ fn shipped(name: &str) {
         "Date/Time,Energy Produced (Wh),Energy Consumed (Wh),Exported to Grid (Wh),Imported from Grid (Wh)";
     let fluvius = "Van datum;Van tijdstip;Tot datum;Tot tijdstip;EAN;Meter;Metertype;Register;Volume;Eenheid;\
         Validatiestatus";
-    let zappi =
-        "Serial Number,Timestamp,Diverter Energy (L1) (Wh),Diverter Energy (L2) (Wh),Diverter Energy (L3) (Wh)";
+    let zappi = "Serial Number,Timestamp,Diverter Energy (L1) (Wh),Diverter Energy (L2) (Wh),Diverter Energy (L3) (Wh)";
     let header = match name {
         "sgsc" => "customer_id,reading_datetime,general_supply_kwh",
         "ausgrid" => ",GC,GG",
@@ -79,7 +78,9 @@ fn shipped(name: &str) {
         // no hour that the clocks of these zones skip
         let hour = if (2..4).contains(&hour) { hour + 2 } else { hour };
         let _ = match name {
-            "sgsc" => writeln!(text, "8149{:03},2013-{month:02}-{day:02} {hour:02}:00:00,0.{value:03}", i % 9),
+            "sgsc" => {
+                writeln!(text, "8149{:03},2013-{month:02}-{day:02} {hour:02}:00:00,0.{value:03}", i % 9)
+            }
             "ausgrid" => writeln!(text, "2011-{month:02}-{day:02} {hour:02}:30:00,0.{value:03},0.{value:03}"),
             "dsmr_reader" => {
                 writeln!(text, "2024-{month:02}-{day:02}T{hour:02}:00:00+01:00,0.{value:03},0.1,0,0.25,0.032")
@@ -93,7 +94,11 @@ fn shipped(name: &str) {
                 i % 50
             ),
             "myenergi_zappi" => {
-                writeln!(text, "Z{:02},2025-{month:02}-{day:02}T{hour:02}:00:00.000Z,{value}.50,0.25,0.25", i % 9)
+                writeln!(
+                    text,
+                    "Z{:02},2025-{month:02}-{day:02}T{hour:02}:00:00.000Z,{value}.50,0.25,0.25",
+                    i % 9
+                )
             }
             "swiss_slots" => writeln!(text, "{},w47,{},0.{value:03}", 7_855_756 + i / 672, i % 672 + 1),
             _ => writeln!(text, "{day}/{month}/2006;{hour:02}:24:00;4.{value:03};0.418;234.840"),

@@ -51,10 +51,12 @@ fn lines_around_and_between_the_rows_are_passed_over_and_accounted_for() {
         &["A 2026-03-02T00:00:00Z 1", "A 2026-03-02T01:00:00Z 2"],
     );
     let feed: Feed =
-        toml::from_str("name='f'\npreamble=9\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'").unwrap();
+        toml::from_str("name='f'\npreamble=9\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'")
+            .unwrap();
     assert_eq!(rows(&feed, None, "f.csv", "one\ntwo\n"), Err(Refusal::Empty));
     let feed: Feed =
-        toml::from_str("name='f'\npreamble=1\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'").unwrap();
+        toml::from_str("name='f'\npreamble=1\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'")
+            .unwrap();
     let refused = rows(&feed, None, "f.csv", "one\n\nm,t\n").unwrap_err().to_string();
     assert!(refused.starts_with("line 3: "), "{refused}");
 }

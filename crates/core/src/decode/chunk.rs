@@ -436,9 +436,7 @@ fn add(
 fn later(stamp: Stamp, count: i64, step: i64) -> Stamp {
     let more = count.saturating_mul(step);
     match stamp {
-        Stamp::Instant { micros, shifted } => {
-            Stamp::Instant { micros: micros.saturating_add(more), shifted }
-        }
+        Stamp::Instant { micros, shifted } => Stamp::Instant { micros: micros.saturating_add(more), shifted },
         Stamp::Wall(wall) => Stamp::Wall(wall.saturating_add(more)),
     }
 }

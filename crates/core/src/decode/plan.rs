@@ -239,7 +239,7 @@ impl Feed {
     /// # Errors
     /// [`FeedError::Profile`] or [`FeedError::Zone`] with the first thing that does not.
     pub fn check(&self) -> Result<(), FeedError> {
-        self.check_shape().map_err(|problem| self.problem(problem))?;
+        self.check_shape().and_then(|()| self.check_texts()).map_err(|problem| self.problem(problem))?;
         ClockPlan::new(self.time_zone.as_deref(), Ts::MIN).map(drop)
     }
 
@@ -251,10 +251,14 @@ impl Feed {
         }
         let meters = [columns.meter.is_some(), !columns.meter_parts.is_empty(), self.meter.is_some()];
         if meters.into_iter().filter(|there| *there).count() != 1 {
-            return Err("the meter must come from `columns.meter`, `columns.meter_parts` or `meter`, from one of them");
+            return Err(
+                "the meter must come from `columns.meter`, `columns.meter_parts` or `meter`, from one of them",
+            );
         }
         if columns.timestamp.is_some() == columns.date.is_some() {
-            return Err("the time must come from `columns.timestamp` or from `columns.date`, from one of them");
+            return Err(
+                "the time must come from `columns.timestamp` or from `columns.date`, from one of them",
+            );
         }
         if columns.time.is_some() && columns.date.is_none() {
             return Err("`columns.time` needs `columns.date`");
@@ -275,18 +279,6 @@ impl Feed {
         }
         if columns.slots.iter().any(|slots| slots.count == 0 || slots.count as usize > Feed::VALUES_MAX) {
             return Err("`columns.slots.count` is 1 to 1,440");
-        }
-        if !matches!(self.decimal, '.' | ',') {
-            return Err("`decimal` is `.` or `,`");
-        }
-        if self.thousands.is_some_and(|sign| !".,' _".contains(sign) || sign == self.decimal) {
-            return Err("`thousands` is `.` `,` `'` `_` or a blank, and not the decimal sign");
-        }
-        if self.factor_tens().is_none() {
-            return Err("`factor` is 0.001, 0.01, 0.1, 10, 100 or 1000");
-        }
-        if self.skip.iter().any(String::is_empty) {
-            return Err("each of `skip` says how a line begins: one of them is empty");
         }
         if !self.units.is_empty() && columns.unit.is_none() {
             return Err("`units` needs `columns.unit`");
@@ -316,6 +308,23 @@ impl Feed {
             && pattern.matches("{meter}").count() != 1
         {
             return Err("`meter.from_name` must hold `{meter}` once");
+        }
+        Ok(())
+    }
+
+    /// Whether what is said of numbers and lines can be meant.
+    fn check_texts(&self) -> Result<(), &'static str> {
+        if !matches!(self.decimal, '.' | ',') {
+            return Err("`decimal` is `.` or `,`");
+        }
+        if self.thousands.is_some_and(|sign| !".,' _".contains(sign) || sign == self.decimal) {
+            return Err("`thousands` is `.` `,` `'` `_` or a blank, and not the decimal sign");
+        }
+        if self.factor_tens().is_none() {
+            return Err("`factor` is 0.001, 0.01, 0.1, 10, 100 or 1000");
+        }
+        if self.skip.iter().any(String::is_empty) {
+            return Err("each of `skip` says how a line begins: one of them is empty");
         }
         Ok(())
     }

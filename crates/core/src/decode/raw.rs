@@ -131,7 +131,9 @@ mod tests {
             let rows = [1, 2, 3, 1_024, 1_025, 1_026, 2_047, 2_900, 3_000 * per_line, 3_000 * per_line + 1];
             let mut found = Vec::new();
             let row_lines = RowLines { per_line, skip: vec![b"#".to_vec()] };
-            raw_lines(content.as_bytes(), &index, &rows, &row_lines, &mut |row, line| found.push((row, line)));
+            raw_lines(content.as_bytes(), &index, &rows, &row_lines, &mut |row, line| {
+                found.push((row, line))
+            });
             let expected: Vec<(u32, &[u8])> = rows
                 .iter()
                 .filter(|row| **row <= 3_000 * per_line)

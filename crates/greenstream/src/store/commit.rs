@@ -125,7 +125,8 @@ impl<'c> Commit<'c> {
     fn decide(&mut self, set: &ChangeSet, books: &mut Books) -> rusqlite::Result<()> {
         for decision in &set.decisions {
             let row = (decision.upload, decision.row_number);
-            let raw = set.raw.binary_search_by_key(&row, |(row, _)| *row).ok().map(|at| set.raw[at].1.as_str());
+            let raw =
+                set.raw.binary_search_by_key(&row, |(row, _)| *row).ok().map(|at| set.raw[at].1.as_str());
             let before = self.queue.decide(decision, raw)?;
             books.decided(decision.upload, decision.reason, before, decision.status);
         }
@@ -255,7 +256,8 @@ impl<'c> Commit<'c> {
             if let (Some(_), Some(ts)) = (entry.meter, entry.ts) {
                 self.readings.see_hour(ts.hour()).doing("quarantine a row")?;
             }
-            let Some((_, line)) = lines.find(|(row, _)| *row >= entry.row).filter(|(row, _)| *row == entry.row)
+            let Some((_, line)) =
+                lines.find(|(row, _)| *row >= entry.row).filter(|(row, _)| *row == entry.row)
             else {
                 return Err(self.entering(entry.row, "without its line"));
             };

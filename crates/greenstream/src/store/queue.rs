@@ -104,8 +104,7 @@ impl<'c> Queue<'c> {
             )?,
             delete: conn.prepare_cached("DELETE FROM t_error WHERE upload = ?1 AND row_number = ?2")?,
             lose: conn.prepare_cached("INSERT INTO t_superseded VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
-            revive: conn
-                .prepare_cached("DELETE FROM t_superseded WHERE upload = ?1 AND row_number = ?2")?,
+            revive: conn.prepare_cached("DELETE FROM t_superseded WHERE upload = ?1 AND row_number = ?2")?,
         })
     }
 

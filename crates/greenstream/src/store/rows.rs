@@ -23,8 +23,7 @@ pub(super) fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
 }
 
 /// The columns of [`quarantined`], in its order.
-pub(super) const QUARANTINED_COLUMNS: &str =
-    "e.ts, e.kw, e.flags, e.upload, e.row_number, e.reason, e.meter";
+pub(super) const QUARANTINED_COLUMNS: &str = "e.ts, e.kw, e.flags, e.upload, e.row_number, e.reason, e.meter";
 
 /// A winner that waits in the error queue, and whose it is.
 pub(super) fn quarantined(row: &Row<'_>) -> rusqlite::Result<(Meter, Reading)> {
@@ -234,7 +233,11 @@ pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// A code that stands for something this program knows.
-pub(super) fn code<T>(row: &Row<'_>, column: usize, known: impl FnOnce(u8) -> Option<T>) -> rusqlite::Result<T> {
+pub(super) fn code<T>(
+    row: &Row<'_>,
+    column: usize,
+    known: impl FnOnce(u8) -> Option<T>,
+) -> rusqlite::Result<T> {
     let code: u8 = row.get(column)?;
     known(code).ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(column, code.into()))
 }
