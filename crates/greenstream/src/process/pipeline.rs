@@ -90,38 +90,47 @@ impl Pipeline<'_> {
         }
         let tickets_out = Mutex::new(tickets_out);
         std::thread::scope(|scope| {
+            let mut started = Ok(());
             for _ in 0..self.workers {
                 let (sender, preparer, fate) = (prepared_in.clone(), self.preparer, &fate);
                 let (source, tickets) = (&source, &tickets_out);
-                named("decode", scope, move || decode_loop(preparer, source, tickets, &sender, fate));
+                let decode = move || decode_loop(preparer, source, tickets, &sender, fate);
+                started = started.and(named("decode", scope, decode));
             }
             drop(prepared_in);
             let (writer, commit_rows) = (self.writer, self.commit_rows);
             let (write_queue, sync_queue, archive_queue, fate_ref) =
                 (&to_writer, &to_sync, &to_archive, &fate);
-            named("write", scope, move || {
+            let write = move || {
                 if let Err(error) = write_loop(writer, write_queue, sync_queue, committed, commit_rows) {
                     fate_ref.fail(error);
                 }
                 committed.give_up();
                 write_queue.close();
                 sync_queue.close();
-            });
+            };
+            started = started.and(named("write", scope, write));
             let (log, progress) = (self.log, self.progress);
-            named("sync", scope, move || {
+            let sync = move || {
                 if let Err(error) = sync_loop(log, sync_queue, archive_queue, progress) {
                     fate_ref.fail(error);
                 }
                 sync_queue.close();
                 archive_queue.close();
-            });
+            };
+            started = started.and(named("sync", scope, sync));
             let archivist = self.archivist;
-            named("archive", scope, move || {
+            let archive = move || {
                 if let Err(error) = archive_loop(archivist, archive_queue) {
                     fate_ref.fail(error);
                     archive_queue.close();
                 }
-            });
+            };
+            if let Err(error) = started.and(named("archive", scope, archive)) {
+                fate.fail(error);
+                committed.give_up();
+                [&to_writer, &to_sync, &to_archive].into_iter().for_each(Queue::close);
+            }
             let judged = judge_loop(self.judging, prepared_out, &tickets_in, &to_writer, &fate);
             if let Err(error) = judged {
                 fate.fail(error);
@@ -137,9 +146,14 @@ impl Pipeline<'_> {
 }
 
 /// Starts a thread that a debugger and a profiler show by its name.
-fn named<'s>(name: &str, scope: &'s Scope<'s, '_>, work: impl FnOnce() + Send + 's) {
+fn named<'s>(
+    name: &str,
+    scope: &'s Scope<'s, '_>,
+    work: impl FnOnce() + Send + 's,
+) -> Result<(), ProcessError> {
     let started = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
-    started.map(drop).unwrap_or_else(|error| panic!("no thread can be started: {error}"));
+    let failed = |error| ProcessError::Internal(format!("the thread `{name}` cannot be started: {error}"));
+    started.map(drop).map_err(failed)
 }
 
 fn decode_loop(
