@@ -259,12 +259,27 @@ impl Rules {
     }
 
     /// The profile for an upload of this name when none is given: the first, in name order, whose
-    /// pattern takes it, else the default feed.
-    pub fn feed_for<'a>(&'a self, upload_name: &str, default_feed: &'a str) -> &'a str {
-        self.feeds
-            .iter()
-            .find(|(_, feed)| feed.claims(upload_name))
-            .map_or(default_feed, |(name, _)| name.as_str())
+    /// pattern takes it; else the default feed where the header fits it, or else the only profile that
+    /// goes by its header; else the default feed. `head` gives the first bytes of the content.
+    pub fn feed_for<'a>(
+        &'a self,
+        upload_name: &str,
+        default_feed: &'a str,
+        head: impl FnOnce() -> Vec<u8>,
+    ) -> &'a str {
+        if let Some((name, _)) = self.feeds.iter().find(|(_, feed)| feed.claims(upload_name)) {
+            return name;
+        }
+        let head = head();
+        let fits = |feed: &Feed| feed.fits(&head, upload_name);
+        if self.feeds.get(default_feed).is_none_or(fits) {
+            return default_feed;
+        }
+        let mut others = self.feeds.iter().filter(|(_, feed)| feed.by_header && fits(feed));
+        match (others.next(), others.next()) {
+            (Some((name, _)), None) => name,
+            _ => default_feed,
+        }
     }
 }
 

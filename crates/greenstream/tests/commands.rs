@@ -79,6 +79,30 @@ const SEMICOLONS: &str = "name = \"semi\"\ndelimiter = \";\"\n[columns]\nmeter =
     timestamp = \"timestamp\"\nvalue = \"energy_value\"\nunit = \"energy_unit\"\n";
 
 #[test]
+fn a_header_that_one_supplier_has_chooses_its_profile() {
+    let zappi = "Serial Number,Timestamp,Diverter Energy (L1) (Wh),Diverter Energy (L2) (Wh),Diverter Energy (L3) (Wh)\n\
+                 Z1,2025-07-30T13:00:00.000Z,1000,200,50\n";
+    let home = Home::new();
+    let (known, default) = (home.file("july.csv", zappi), home.file("plain.csv", HEADER));
+    // a header that fits nothing stays with the default feed, which says what is missing
+    let unknown = home.file("unknown.csv", "a,b\n1,2\n");
+    home.ok(&["feeds", "test", &known]).says("myenergi_zappi");
+    home.run(&["ingest", &known, &default, &unknown]).exits(65).says("no `meter_id`");
+    let feeds: Vec<_> = home.export("uploads").iter().map(|upload| upload["rows"].clone()).collect();
+    assert_eq!(feeds, ["1", "0", "0"]);
+    assert_eq!(home.export("readings")[0]["kw"], "1.25");
+    // a header that anyone may write says no unit, zone or interval
+    home.run(&["ingest", &home.file("house.csv", "start,value\n2026-03-02 00:00:00,1\n")]).exits(65);
+    // what two profiles claim is nobody's
+    let twin = "name='twin'\nby_header=true\nunit='kW'\n[columns]\nmeter='Serial Number'\ntimestamp='Timestamp'\n\
+                value='Diverter Energy (L1) (Wh)'";
+    let other = Home::new();
+    other.configure("feeds/twin.toml", twin);
+    let known = other.file("july.csv", zappi);
+    other.run(&["ingest", &known]).exits(65).says("no `meter_id`");
+}
+
+#[test]
 fn a_dead_letter_is_tried_again_under_another_feed() {
     for by_ingest in [false, true] {
         let home = Home::new();

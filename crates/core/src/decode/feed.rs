@@ -6,8 +6,10 @@ use serde::Deserialize;
 use serde::de::{self, Visitor};
 
 use super::name;
+use super::plan::Given;
 use super::raw::RowLines;
 use super::unit::Unit;
+use crate::Ts;
 
 /// How to read the files of one sender; as TOML, see `feeds/`.
 ///
@@ -20,6 +22,10 @@ pub struct Feed {
     /// Upload names that mean this feed; `*` stands for any characters. Empty: never by name.
     #[serde(default)]
     pub names: Vec<String>,
+    /// Whether a header that has all the profile's columns means it, where no name does. For headers
+    /// that no other sender has: a profile also says the unit, the zone and the interval.
+    #[serde(default)]
+    pub by_header: bool,
     /// Whether the first line names the columns.
     #[serde(default = "yes")]
     pub header: bool,
@@ -202,6 +208,7 @@ impl Feed {
         Feed {
             name: "default".to_owned(),
             names: Vec::new(),
+            by_header: false,
             header: true,
             delimiter: ',',
             meter: None,
@@ -257,6 +264,13 @@ impl Feed {
     pub fn claims(&self, upload_name: &str) -> bool {
         let base = name::base(upload_name);
         self.names.iter().any(|pattern| name::matches(pattern, base))
+    }
+
+    /// Whether an upload of this name that begins with `head` could be read: its header has the columns.
+    #[must_use]
+    pub fn fits(&self, head: &[u8], upload_name: &str) -> bool {
+        let given = Given { time_zone: None, name: upload_name, landed_at: Ts::MAX };
+        self.compile(&given).is_ok_and(|decoder| decoder.layout(head).is_ok())
     }
 
     /// Which lines hold rows, and how many each: its values.

@@ -323,6 +323,9 @@ impl Feed {
         if self.factor_tens().is_none() {
             return Err("`factor` is 0.001, 0.01, 0.1, 10, 100 or 1000");
         }
+        if self.by_header && !self.header {
+            return Err("`by_header` needs a header");
+        }
         if self.skip.iter().any(String::is_empty) {
             return Err("each of `skip` says how a line begins: one of them is empty");
         }

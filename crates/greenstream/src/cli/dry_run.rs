@@ -11,7 +11,7 @@ use super::failure::exit;
 use super::table::Listing;
 use super::{Cli, Failure, open};
 use crate::config::{Config, Rules};
-use crate::landing::{Content, Failure as ReadFailure, name_of, open_regular};
+use crate::landing::{Content, Failure as ReadFailure, Source, head_of, name_of, open_regular};
 use crate::process::Given;
 use crate::{clock, text};
 
@@ -46,8 +46,9 @@ pub fn dry_run(cli: &Cli, files: &[PathBuf], given: &Given) -> Result<ExitCode, 
     let mut code = ExitCode::SUCCESS;
     for path in files {
         let name = name_of(path);
-        let feed =
-            given.feed.clone().unwrap_or_else(|| rules.feed_for(&name, &config.file.default_feed).to_owned());
+        let head = || head_of(&Source::File(path.clone()));
+        let fitting = || rules.feed_for(&name, &config.file.default_feed, head).to_owned();
+        let feed = given.feed.clone().unwrap_or_else(fitting);
         let mut row = vec![text::plain(&name).into(), feed.clone().into()];
         match decode(path, &name, &feed, given, &config, &rules)? {
             Ok(decoded) => {

@@ -4,6 +4,7 @@
 //! not. The two come through one `Read`, so the disk's own errors are told apart at the source.
 
 use super::error::{Doing, Error};
+use super::source::{Source, open_regular};
 use flate2::bufread::MultiGzDecoder;
 use greenstream_core::decode::Refusal;
 use std::fs::File;
@@ -17,6 +18,27 @@ pub const DECODED_BYTES_MAX: u64 = 1 << 30;
 /// The largest window of a zstd frame, as a power of two: 128 MiB, what the format's own tool
 /// accepts unasked.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Decoded bytes that tell a header: more than any has, few enough to be read for each upload.
+const HEAD_BYTES: u64 = 16 << 10;
+
+/// The first decoded bytes of a source, to choose its feed by; none where it cannot be read, which
+/// landing it tells.
+#[must_use]
+pub fn head_of(source: &Source) -> Vec<u8> {
+    let mut head = Vec::new();
+    // what has been read before an error is head enough, or fits no feed
+    let _ = match source {
+        Source::Bytes(bytes) => bytes.as_slice().take(HEAD_BYTES).read_to_end(&mut head),
+        Source::File(path) | Source::Inbox(path) => {
+            match open_regular(path).and_then(|file| Content::new(file, path, u64::MAX)) {
+                Ok(content) => content.take(HEAD_BYTES).read_to_end(&mut head),
+                Err(_) => Ok(0),
+            }
+        }
+    };
+    head
+}
 
 /// Why content could not be read.
 #[derive(Debug, thiserror::Error)]

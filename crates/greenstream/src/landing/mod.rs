@@ -23,7 +23,7 @@ mod source;
 mod tests;
 mod verify;
 
-pub use content::{Content, DECODED_BYTES_MAX, Failure};
+pub use content::{Content, DECODED_BYTES_MAX, Failure, head_of};
 pub(crate) use disk::create_folder;
 pub use entry::{Action, Body, ConfigurationBody, DecisionBody, Entry, RetryBody, UploadBody};
 pub use error::Error;

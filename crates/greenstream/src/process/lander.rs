@@ -11,7 +11,7 @@ use super::error::ProcessError;
 use super::job::{Job, Task};
 use crate::clock;
 use crate::config::{Config, Rules};
-use crate::landing::{Body, Incoming, Landed, Landing, RetryBody, Source, name_of};
+use crate::landing::{Body, Incoming, Landed, Landing, RetryBody, Source, head_of, name_of};
 use crate::queue::Queue;
 use crate::store::{Store, UploadStatus};
 
@@ -23,7 +23,7 @@ const GROUP_BYTES: u64 = 32 << 20;
 /// How files are to be read, as far as the caller says it.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
-    /// The feed; else the first profile whose pattern takes the name, else the default.
+    /// The feed; else what [`Rules::feed_for`] chooses.
     pub feed: Option<String>,
     /// What times without an offset mean.
     pub time_zone: Option<String>,
@@ -98,10 +98,9 @@ impl Lander<'_> {
             .into_iter()
             .map(|source| {
                 let name = source_name(&source);
-                let feed = given
-                    .feed
-                    .clone()
-                    .unwrap_or_else(|| self.rules.feed_for(&name, &self.config.file.default_feed).to_owned());
+                let default_feed = &self.config.file.default_feed;
+                let fitting = || self.rules.feed_for(&name, default_feed, || head_of(&source)).to_owned();
+                let feed = given.feed.clone().unwrap_or_else(fitting);
                 let meter = self.rules.meter_from_name(&feed, &name);
                 names.push((name.clone(), feed.clone(), meter.clone()));
                 Incoming { source, name, feed, time_zone: given.time_zone.clone(), meter, landed_at: at }
