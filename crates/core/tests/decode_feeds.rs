@@ -112,41 +112,87 @@ fn numbers_with_a_decimal_comma_thousands_a_guard_or_a_factor_are_exact() {
     );
 }
 
+/// Half hours of London's autumn and spring changes, labelled at their end in either way.
 #[test]
 fn labels_at_the_end_of_intervals_lose_and_invent_nothing_when_clocks_change() {
-    let feed = "time_zone='Europe/London'\nlabel='end'\ninterval='30min'\nunit='kW'\n\
-                [columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
-    // autumn: 50 half hours; the labels from 01:30 to 02:00 come twice
-    check(
-        feed,
-        "m,t,v\nA,2025-10-26 01:00,1\nA,2025-10-26 01:30,2\nA,2025-10-26 02:00,3\nA,2025-10-26 01:30,4\n\
-         A,2025-10-26 02:00,5\nA,2025-10-26 02:30,6\n",
-        &[
-            "A 2025-10-25T23:30:00Z 1 utc_normalized",
-            "A 2025-10-26T00:00:00Z 2 utc_normalized|dst_resolved",
-            "A 2025-10-26T00:30:00Z 3 utc_normalized|dst_resolved",
-            "A 2025-10-26T01:00:00Z 4 utc_normalized|dst_resolved",
-            "A 2025-10-26T01:30:00Z 5 utc_normalized|dst_resolved",
-            "A 2025-10-26T02:00:00Z 6 utc_normalized",
-        ],
-    );
-    // spring: what ends as the clocks go forward may be labelled 01:00, which never comes
-    check(
-        feed,
-        "m,t,v\nA,2026-03-29 00:30,1\nA,2026-03-29 01:00,2\nA,2026-03-29 02:30,3\nA,2026-03-29 01:30,4\n",
-        &[
-            "A 2026-03-29T00:00:00Z 1 utc_normalized",
-            "A 2026-03-29T00:30:00Z 2 utc_normalized",
-            "A 2026-03-29T01:00:00Z 3 utc_normalized",
-            "A ? timestamp_nonexistent",
-        ],
-    );
+    let feed = |label: &str| {
+        format!(
+            "time_zone='Europe/London'\nlabel='{label}'\ninterval='30min'\nunit='kW'\n\
+             [columns]\nmeter='m'\ntimestamp='t'\nvalue='v'"
+        )
+    };
+    let file = |labels: &[&str]| {
+        let lines: Vec<_> = (1..).zip(labels).map(|(value, label)| format!("A,{label},{value}\n")).collect();
+        format!("m,t,v\n{}", lines.concat())
+    };
+    let autumn = |resolved: [bool; 6]| -> Vec<String> {
+        let starts = ["25T23:30", "26T00:00", "26T00:30", "26T01:00", "26T01:30", "26T02:00"];
+        (1..)
+            .zip(starts.into_iter().zip(resolved))
+            .map(|(value, (start, resolved))| {
+                let flag = if resolved { "|dst_resolved" } else { "" };
+                format!("A 2025-10-{start}:00Z {value} utc_normalized{flag}")
+            })
+            .collect()
+    };
+    let check_strings = |profile: &str, content: &str, expected: &[String]| {
+        check(profile, content, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    // what the clock showed: the hour from 01:00 to 02:00 ends twice at 01:00 and 01:30
+    let shown = ["01:00", "01:30", "01:00", "01:30", "02:00", "02:30"].map(|t| format!("2025-10-26 {t}"));
+    let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+    check_strings(&feed("end"), &file(&shown), &autumn([true, true, true, true, false, false]));
+    // the clock at the start, and half an hour
+    let added = ["01:00", "01:30", "02:00", "01:30", "02:00", "02:30"].map(|t| format!("2025-10-26 {t}"));
+    let added: Vec<&str> = added.iter().map(String::as_str).collect();
+    check_strings(&feed("wall_end"), &file(&added), &autumn([false, true, true, true, true, false]));
+    let spring = [
+        "A 2026-03-29T00:00:00Z 1 utc_normalized",
+        "A 2026-03-29T00:30:00Z 2 utc_normalized",
+        "A 2026-03-29T01:00:00Z 3 utc_normalized",
+    ];
+    let day = |times: [&str; 3]| times.map(|t| format!("2026-03-29 {t}"));
+    for (label, times) in [
+        ("end", ["00:30", "02:00", "02:30"]),
+        // a label that the clock never showed can only mean the change itself
+        ("end", ["00:30", "01:00", "02:30"]),
+        ("wall_end", ["00:30", "01:00", "02:30"]),
+    ] {
+        let labels = day(times);
+        check(&feed(label), &file(&labels.each_ref().map(String::as_str)), &spring);
+    }
+    check(&feed("end"), &file(&["2026-03-29 01:30"]), &["A ? timestamp_nonexistent"]);
     check(
         "label='end'\ninterval='1h'\ntime_format='%Y%m%d %H:%M'\ntime_zone='UTC'\nunit='kW'\n\
          [columns]\nmeter='m'\ntimestamp='t'\nvalue='v'",
         "m,t,v\nA,20260302 24:00,1\n",
         &["A 2026-03-02T23:00:00Z 1"],
     );
+}
+
+#[test]
+fn profiles_that_cannot_be_meant_are_refused() {
+    for (profile, problem) in [
+        ("unit='MW'\nfactor=10\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`factor` takes the unit"),
+        ("unit='kW'\nfactor=3\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`factor` is"),
+        ("unit='kW'\nskip=[\"a\\n\"]\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`skip` says"),
+        ("unit='kW'\nskip=['']\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`skip` says"),
+        ("unit='kW'\nlabel='end'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "the length of the `interval`"),
+        (
+            "unit='kW'\ninterval='1h'\nlabel='end'\n[columns]\nmeter=1\ntimestamp=2\nslots={first=3,count=2}",
+            "leave `label` out",
+        ),
+        ("unit='kW'\n[columns]\nmeter=1\ndate=2\nvalue=3", "a date without a time"),
+        ("unit='kW'\n[columns]\nmeter=1\ntime=2\ntimestamp=2\nvalue=3", "`columns.time` needs"),
+        ("unit='kW'\ndecimal=';'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`decimal` is"),
+        ("unit='kW'\nthousands='.'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`thousands` is"),
+        ("unit='kW'\nyear=2018\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`year` needs"),
+        ("by_header=true\nheader=false\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`by_header`"),
+    ] {
+        let feed: Feed = toml::from_str(&format!("name='f'\n{profile}")).unwrap();
+        let error = feed.check().unwrap_err().to_string();
+        assert!(error.contains(problem), "{profile}: {error}");
+    }
 }
 
 #[test]

@@ -160,7 +160,7 @@ proptest! {
         lines in prop::collection::vec(line(), 0..90), count in 1..9_usize, step in 1..50_usize,
         skip in prop::sample::select(vec!["M1", "M", "2", "#"]), start in prop::sample::select(vec!["", "\n", "M\n#\n"]),
     ) {
-        let rich = "name='r'\ndelimiter=','\ndecimal=','\nthousands='.'\nguarded=true\npreamble=2\nlabel='end'\n\
+        let rich = "name='r'\ndelimiter=','\ndecimal=','\nthousands='.'\nguarded=true\npreamble=2\n\
             interval='30min'\ntime_format='%Y-%m-%d %H:%M'\ntime_zone='Europe/London'\nunit='kW'\nfactor=0.1\n\
             header=false\n";
         let columns = [
@@ -171,7 +171,8 @@ proptest! {
         let content = [b"# a\n\n", start.as_bytes(), &lines.concat()].concat();
         let cuts: Vec<_> = (0..content.len()).step_by(step).collect();
         for columns in columns {
-            let feed = format!("{rich}skip=['{skip}','#']\n[columns]\n{columns}");
+            let label = if columns.contains("slot") { "start" } else { "end" };
+            let feed = format!("{rich}label='{label}'\nskip=['{skip}','#']\n[columns]\n{columns}");
             check_every_way(&compile(&feed, None), &content, count, &cuts);
         }
     }
@@ -216,6 +217,25 @@ fn a_line_of_a_mebibyte_is_read_and_a_longer_one_is_one_malformed_row() {
             let cuts: Vec<_> = (0..content.len()).step_by(step).collect();
             check_every_way(&decoder, content.as_bytes(), 3, &cuts);
         }
+    }
+}
+
+#[test]
+fn a_comment_of_more_than_a_mebibyte_is_passed_over_however_it_comes() {
+    let feed = "name='c'\nskip=['# ']\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
+    let decoder = compile(feed, None);
+    for end in ["", "\n", "\r\n", "\nM,1772415900,2\n"] {
+        let comment = format!("# {}", "x".repeat(LINE_BYTES_MAX + 9));
+        let content = format!("m,t,v\nM,1772415000,1\n{comment}{end}");
+        let decoded = whole(&decoder, content.as_bytes()).unwrap();
+        assert_eq!(decoded.row_count(), if end.len() > 2 { 2 } else { 1 });
+        for step in [1 << 16, 777_777, LINE_BYTES_MAX, LINE_BYTES_MAX + 20] {
+            let cuts: Vec<_> = (0..content.len()).step_by(step).collect();
+            check_every_way(&decoder, content.as_bytes(), 3, &cuts);
+        }
+        let before = format!("{comment}\nm,t,v\nM,1772415000,1\n");
+        assert!(whole(&decoder, before.as_bytes()).is_err());
+        assert!(streamed(&decoder, before.as_bytes(), &[5, 99_999]).is_err());
     }
 }
 

@@ -131,6 +131,13 @@ impl Chunk {
         }
     }
 
+    /// Counts bytes of a line that holds no rows.
+    pub(crate) fn pass_over(&mut self, bytes: u64) {
+        self.skipped += bytes;
+        self.bytes += bytes;
+        self.too_large |= self.bytes > CONTENT_BYTES_MAX;
+    }
+
     /// Counts a line that is too long to be held, `bytes` with its line end.
     pub(crate) fn overlong(&mut self, layout: &Layout, bytes: u64) {
         self.begin_line(layout);
@@ -144,11 +151,10 @@ impl Chunk {
         while !rest.is_empty() {
             let (content, after) = lines::split_line(rest);
             let line = rest.get(..rest.len() - after.len()).unwrap_or(rest);
-            if line.strip_suffix(b"\n").unwrap_or(line).len() > LINE_BYTES_MAX {
+            if layout.plan.lines.skips(line) {
+                self.pass_over(line.len() as u64);
+            } else if line.strip_suffix(b"\n").unwrap_or(line).len() > LINE_BYTES_MAX {
                 self.overlong(layout, line.len() as u64);
-            } else if layout.plan.lines.skips(line) {
-                self.skipped += line.len() as u64;
-                self.bytes += line.len() as u64;
             } else if lines::is_plain(line) {
                 self.plain_lines(layout, line);
             } else {

@@ -2,7 +2,7 @@
 
 use super::plan::{ClockPlan, ZonePlan};
 use super::time::{DateMemo, FIRST, LAST, Stamp};
-use super::zone::{Local, Stretches};
+use super::zone::{Local, Stretches, Zone};
 use crate::{Flag, Flags, Reason, Ts};
 
 /// When a row is.
@@ -51,6 +51,13 @@ impl Clock {
     #[inline]
     pub(crate) fn moment(&mut self, stamp: Option<Stamp>, plan: &ClockPlan) -> Result<Moment, Reason> {
         let start = |micros: i64| Ts::from_micros(micros - plan.label);
+        let stamp = match stamp {
+            Some(Stamp::Instant { micros, shifted }) => {
+                Some(Stamp::Instant { micros: micros.saturating_sub(plan.wall_label), shifted })
+            }
+            Some(Stamp::Wall(wall)) => Some(Stamp::Wall(wall.saturating_sub(plan.wall_label))),
+            None => None,
+        };
         let plain = |micros, flags| Moment { ts: start(micros), shift: 0, is_wall: false, flags };
         match stamp {
             None => Err(Reason::TimestampInvalid),
@@ -67,15 +74,7 @@ impl Clock {
                 ZonePlan::Utc => Ok(plain(wall, Flags::NONE)),
                 ZonePlan::Local(zone) => {
                     let flags = Flags::NONE.with(Flag::UtcNormalized);
-                    // the end of an interval is told by its last microsecond: at a change of the clocks the
-                    // label itself may be a time that another interval, or none, has
-                    let tick = i64::from(plan.label != 0);
-                    let local = match zone.instants(wall - tick, &mut self.stretches) {
-                        Local::Once(at) => Local::Once(at + tick),
-                        Local::Twice(first, last) => Local::Twice(first + tick, last + tick),
-                        Local::Never => Local::Never,
-                    };
-                    let (first, last, flags) = match local {
+                    let (first, last, flags) = match Clock::local(zone, wall, plan, &mut self.stretches) {
                         Local::Once(at) => (at, at, flags),
                         Local::Twice(first, last) => (first, last, flags.with(Flag::DstResolved)),
                         Local::Never => return Err(Reason::TimestampNonexistent),
@@ -86,6 +85,19 @@ impl Clock {
                     Ok(Moment { shift: last - first, is_wall: true, ..plain(first, flags) })
                 }
             },
+        }
+    }
+
+    /// The instants of a wall time. An interval that is over as the clocks go forward may be labelled
+    /// with the time that they skip: then it is the instant of the change.
+    #[inline]
+    fn local(zone: &Zone, wall: i64, plan: &ClockPlan, seen: &mut Stretches) -> Local {
+        match zone.instants(wall, seen) {
+            Local::Never if plan.label != 0 => match zone.instants(wall - 1, seen) {
+                Local::Once(at) => Local::Once(at + 1),
+                _ => Local::Never,
+            },
+            found => found,
         }
     }
 }

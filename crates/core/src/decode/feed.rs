@@ -89,8 +89,11 @@ pub enum Label {
     /// Its start, as readings are kept.
     #[default]
     Start,
-    /// Its end: 01:00 is what was measured from 00:00 (or 00:30, …) to 01:00.
+    /// Its end: what the clock showed when the interval was over.
     End,
+    /// The clock when the interval began, and its length added, as if clocks never changed. Differs
+    /// from `End` in the hours around a change.
+    WallEnd,
 }
 
 /// The columns of a feed.
@@ -177,6 +180,9 @@ pub enum MeterSource {
 pub struct Interval(u32);
 
 impl Interval {
+    /// An hour.
+    pub(crate) const HOUR: Interval = Interval(3_600);
+
     /// The longest in seconds: a month's register reading.
     pub const SECONDS_MAX: u32 = 31 * 86_400;
 

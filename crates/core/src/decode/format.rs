@@ -80,6 +80,9 @@ impl Format {
         }
         let has = |part| parts.contains(&part);
         let has_year = has(Part::Year) || has(Part::ShortYear);
+        if year.is_some_and(|year| !(1..=9_999).contains(&year)) {
+            return Err("`year` is 1 to 9999");
+        }
         if has_year == year.is_some() {
             return Err("the year must come from `time_format` or from `year`, from one of them");
         }
@@ -302,6 +305,9 @@ mod tests {
             ("%Y %V %m %d", None),
             ("%d/%m/%Y %I:%M", None),
             ("%d/%m/%Y %H:%M %p", None),
+            ("%d/%m", Some(0)),
+            ("%d/%m", Some(10_000)),
+            ("w%V", Some(i64::MAX)),
             ("%d/%m/%Q", None),
             ("%", None),
         ] {

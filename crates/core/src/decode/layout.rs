@@ -130,7 +130,7 @@ impl Opening {
                 self.blank_lines += 1;
                 rest = after;
             } else if plan.lines.skips(rest)
-                && let Some(end) = memchr(b'\n', rest)
+                && let Some(end) = memchr(b'\n', rest.get(..=LINE_BYTES_MAX).unwrap_or(rest))
             {
                 self.blank_bytes += end as u64 + 1;
                 self.blank_lines += 1;

@@ -38,7 +38,7 @@ pub use layout::Layout;
 pub use lines::LINE_BYTES_MAX;
 pub use meter_id::{METER_ID_BYTES_MAX, is_meter_id};
 pub use plan::{Decoder, FeedError, Given};
-pub use raw::{RowLines, raw_line, raw_lines};
+pub use raw::{RowLines, raw_line, raw_lines, raw_lines_from};
 pub use stream::Stream;
 pub use unit::Unit;
 

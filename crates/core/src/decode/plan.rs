@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::feed::{Column, Feed, Label, MeterSource};
+use super::feed::{Column, Feed, Interval, Label, MeterSource};
 use super::format::Format;
 use super::meter_id::is_meter_id;
 use super::name;
@@ -112,8 +112,10 @@ pub(crate) struct ClockPlan {
     pub(crate) zone: ZonePlan,
     /// How timestamps are written, where not as the specification says.
     pub(crate) format: Option<Format>,
-    /// From the start of an interval to what its timestamp names, in microseconds.
+    /// From the start of an interval to the instant that its timestamp names, in microseconds.
     pub(crate) label: i64,
+    /// From the wall time of its start to the wall time that its timestamp names.
+    pub(crate) wall_label: i64,
     /// The last instant that is not in the future.
     pub(crate) latest: Ts,
 }
@@ -139,7 +141,13 @@ impl ClockPlan {
                 Some(Some(zone)) => ZonePlan::Local(zone),
             },
         };
-        Ok(ClockPlan { zone, format: None, label: 0, latest: landed_at.plus(ClockPlan::FUTURE_MAX) })
+        Ok(ClockPlan {
+            zone,
+            format: None,
+            label: 0,
+            wall_label: 0,
+            latest: landed_at.plus(ClockPlan::FUTURE_MAX),
+        })
     }
 }
 
@@ -173,7 +181,11 @@ impl Feed {
         let mut clock = ClockPlan::new(given.time_zone.or(self.time_zone.as_deref()), given.landed_at)?;
         clock.format = self.format().map_err(|problem| self.problem(problem))?;
         let length = self.interval.map_or(0, |interval| i64::from(interval.seconds()) * SECOND);
-        clock.label = if self.label == Label::End { length } else { 0 };
+        match self.label {
+            Label::Start => {}
+            Label::End => clock.label = length,
+            Label::WallEnd => clock.wall_label = length,
+        }
         let plan = Plan {
             header: self.header,
             delimiter: u8::try_from(self.delimiter).unwrap_or(b','),
@@ -273,9 +285,13 @@ impl Feed {
                 "the value must come from `columns.value`, `columns.values` or `columns.slots`, from one of them",
             );
         }
-        let needs_interval = columns.slot.is_some() || columns.slots.is_some() || self.label == Label::End;
-        if needs_interval && self.interval.is_none() {
+        let (has_slots, at_end) =
+            (columns.slot.is_some() || columns.slots.is_some(), self.label != Label::Start);
+        if (has_slots || at_end) && self.interval.is_none() {
             return Err("`columns.slot`, `columns.slots` and `label` need the length of the `interval`");
+        }
+        if has_slots && at_end {
+            return Err("the first slot begins with its date or timestamp: leave `label` out");
         }
         if columns.slots.iter().any(|slots| slots.count == 0 || slots.count as usize > Feed::VALUES_MAX) {
             return Err("`columns.slots.count` is 1 to 1,440");
@@ -328,6 +344,14 @@ impl Feed {
         }
         if self.skip.iter().any(String::is_empty) {
             return Err("each of `skip` says how a line begins: one of them is empty");
+        }
+        if self.skip.iter().any(|start| start.contains(['\r', '\n'])) {
+            return Err("`skip` says how lines begin, and no line begins with a line end");
+        }
+        let tens = self.factor_tens().unwrap_or(0);
+        let mut units = self.unit.iter().chain(&self.units);
+        if units.any(|unit| Conversion::of(*unit, Some(Interval::HOUR), tens).is_none()) {
+            return Err("`factor` takes the unit out of the range from a milliwatt to a gigawatt");
         }
         Ok(())
     }

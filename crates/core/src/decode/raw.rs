@@ -90,26 +90,40 @@ pub fn raw_lines<'c>(
     lines: &RowLines,
     sink: &mut dyn FnMut(u32, &'c [u8]),
 ) {
-    let per_line = lines.per_line.max(1);
     let place = |row: u32| row.saturating_sub(1) / RowIndex::STEP;
     for part in rows.chunk_by(|a, b| place(*a) == place(*b)) {
         let Some(first) = part.first() else { continue };
         let from = index.offset_of(*first).and_then(|offset| usize::try_from(offset).ok());
-        let Some(mut rest) = from.and_then(|from| content.get(from..)) else { continue };
-        // the line that holds the first row of this entry of the index
-        let mut line_number = place(*first) * RowIndex::STEP / per_line;
-        let mut wanted = part.iter().copied().peekable();
-        while !rest.is_empty() && wanted.peek().is_some() {
-            let (line, after) = split_line(rest);
-            rest = after;
-            if !lines.hold(line) {
-                continue;
-            }
-            while let Some(row) = wanted.next_if(|row| (row - 1) / per_line == line_number) {
-                sink(row, line);
-            }
-            line_number += 1;
+        if let Some(content) = from.and_then(|from| content.get(from..)) {
+            raw_lines_from(content, part, lines, sink);
         }
+    }
+}
+
+/// The same for rows of one entry of the index (those with one [`RowIndex::offset_of`]), where
+/// `content` begins at that offset. Rows whose lines lie beyond its end are left out.
+pub fn raw_lines_from<'c>(
+    content: &'c [u8],
+    rows: &[u32],
+    lines: &RowLines,
+    sink: &mut dyn FnMut(u32, &'c [u8]),
+) {
+    let per_line = lines.per_line.max(1);
+    let Some(first) = rows.first() else { return };
+    // the line that holds the first row of this entry of the index
+    let mut line_number = first.saturating_sub(1) / RowIndex::STEP * RowIndex::STEP / per_line;
+    let mut wanted = rows.iter().copied().peekable();
+    let mut rest = content;
+    while !rest.is_empty() && wanted.peek().is_some() {
+        let (line, after) = split_line(rest);
+        rest = after;
+        if !lines.hold(line) {
+            continue;
+        }
+        while let Some(row) = wanted.next_if(|row| (row - 1) / per_line == line_number) {
+            sink(row, line);
+        }
+        line_number += 1;
     }
 }
 

@@ -18,8 +18,8 @@ pub struct Stream<'d> {
     body: Option<(Layout, Chunk)>,
     /// The start of an unfinished line; of the first lines, before the header is read.
     carry: Vec<u8>,
-    /// Bytes so far of a line that is too long to be held.
-    overlong: Option<u64>,
+    /// Bytes so far of a line that is too long to be held, and whether it holds no rows.
+    overlong: Option<(u64, bool)>,
     refusal: Option<Refusal>,
 }
 
@@ -59,7 +59,8 @@ impl Stream<'_> {
         self.lines(rest);
         match &self.body {
             Some((_, chunk))
-                if chunk.too_large || chunk.bytes + self.overlong.unwrap_or(0) > CONTENT_BYTES_MAX =>
+                if chunk.too_large
+                    || chunk.bytes + self.overlong.map_or(0, |(bytes, _)| bytes) > CONTENT_BYTES_MAX =>
             {
                 let refusal = Refusal::TooLarge { limit: CONTENT_BYTES_MAX };
                 self.refusal = Some(refusal.clone());
@@ -82,7 +83,8 @@ impl Stream<'_> {
         }
         let Some((layout, mut chunk)) = self.body else { return Err(Refusal::Empty) };
         match self.overlong {
-            Some(bytes) => chunk.overlong(&layout, bytes),
+            Some((bytes, true)) => chunk.pass_over(bytes),
+            Some((bytes, false)) => chunk.overlong(&layout, bytes),
             None => chunk.extend(&layout, &self.carry),
         }
         layout.join(vec![chunk])
@@ -119,7 +121,8 @@ impl Stream<'_> {
             };
             let (line, after) = rest.split_at(end + 1);
             match self.overlong.take() {
-                Some(before) => chunk.overlong(layout, before + line.len() as u64),
+                Some((before, true)) => chunk.pass_over(before + line.len() as u64),
+                Some((before, false)) => chunk.overlong(layout, before + line.len() as u64),
                 None => {
                     self.carry.extend_from_slice(line);
                     chunk.extend(layout, &self.carry);
@@ -136,9 +139,13 @@ impl Stream<'_> {
     /// Holds part of a line without its end, or counts it where the line is too long.
     fn hold(&mut self, part: &[u8]) {
         match &mut self.overlong {
-            Some(bytes) => *bytes += part.len() as u64,
+            Some((bytes, _)) => *bytes += part.len() as u64,
             None if self.carry.len() + part.len() > LINE_BYTES_MAX => {
-                self.overlong = Some((self.carry.len() + part.len()) as u64);
+                let bytes = (self.carry.len() + part.len()) as u64;
+                self.carry.extend_from_slice(part.get(..LINE_BYTES_MAX).unwrap_or(part));
+                let skips =
+                    self.body.as_ref().is_some_and(|(layout, _)| layout.row_lines().skips(&self.carry));
+                self.overlong = Some((bytes, skips));
                 self.carry = Vec::new();
             }
             None => self.carry.extend_from_slice(part),

@@ -35,6 +35,16 @@ pub enum StoreError {
         /// The newest version this program knows.
         known: i32,
     },
+    /// The file was written by an earlier release, and only a writer brings it up to date.
+    #[error("{path} has schema version {found}, and this program reads version {known}")]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// The version this program reads.
+        known: i32,
+    },
     /// The file is no store of ours, or has not been made yet.
     #[error("{path} is {found}")]
     NotAStore {
@@ -101,6 +111,9 @@ impl StoreError {
             (StoreError::Newer { .. }, _) => "start the release that wrote it, or a later one",
             (StoreError::Log { .. }, _) => {
                 "check the volume of the database and start again: what was not durable is processed anew"
+            }
+            (StoreError::Older { .. }, _) => {
+                "open it for writing once: `greenstream run` or `greenstream ingest`"
             }
             (StoreError::NotAStore { .. }, _) => "choose another home, or move that file away",
             (StoreError::Broken { .. } | StoreError::Unbalanced { .. }, _) => {

@@ -6,19 +6,20 @@ use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 
-/// The log of one open [`super::Store`].
+/// The log of one open [`super::Store`]; none where its file system takes none, and each commit is
+/// durable when it returns.
 #[derive(Debug)]
-pub struct Log {
-    path: PathBuf,
-    file: File,
-}
+pub struct Log(Option<(PathBuf, File)>);
 
 impl Log {
     /// Opens the log of the database at `path`, which a [`super::Store`] holds open.
     ///
     /// # Errors
     /// [`StoreError::Log`] where it cannot be opened.
-    pub(super) fn open(path: &Path) -> Result<Log, StoreError> {
+    pub(super) fn open(path: &Path, has_log: bool) -> Result<Log, StoreError> {
+        if !has_log {
+            return Ok(Log(None));
+        }
         let mut name = path.as_os_str().to_owned();
         name.push("-wal");
         let path = PathBuf::from(name);
@@ -28,7 +29,7 @@ impl Log {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         }
-        Ok(Log { path, file })
+        Ok(Log(Some((path, file))))
     }
 
     /// Makes every commit that has returned durable.
@@ -37,6 +38,7 @@ impl Log {
     /// [`StoreError::Log`]; what was committed since the last sync may then be lost, so the store must be opened
     /// anew.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().map_err(|source| StoreError::Log { path: self.path.clone(), source })
+        let Some((path, file)) = &self.0 else { return Ok(()) };
+        file.sync_data().map_err(|source| StoreError::Log { path: path.clone(), source })
     }
 }

@@ -58,6 +58,8 @@ const STATEMENTS: usize = 128;
 pub struct Store {
     conn: Connection,
     path: PathBuf,
+    /// Whether there is a write-ahead log.
+    has_log: bool,
 }
 
 impl Store {
@@ -74,9 +76,9 @@ impl Store {
         conn.busy_timeout(BUSY_WAIT).doing("be opened")?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         schema::check(&conn, path)?;
-        configure(&conn).doing("be set up")?;
+        let has_log = configure(&conn).doing("be set up")?;
         schema::migrate(&mut conn, path)?;
-        Ok(Store { conn, path: path.to_owned() })
+        Ok(Store { conn, path: path.to_owned(), has_log })
     }
 
     /// A read-only connection to the store at `path`, which a [`Store`] must have made.
@@ -98,7 +100,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Log`] where it cannot be opened.
     pub fn log(&self) -> Result<Log, StoreError> {
-        Log::open(&self.path)
+        Log::open(&self.path, self.has_log)
     }
 
     /// Applies change sets, in order, as one transaction: all of them or, on any error, none. Sets
@@ -115,7 +117,8 @@ impl Store {
         if sets.iter().all(|set| set.entry <= stored) {
             return Ok(());
         }
-        self.conn.pragma_update(None, "synchronous", "NORMAL").doing("take a commit")?;
+        let level = if self.has_log { "NORMAL" } else { "FULL" };
+        self.conn.pragma_update(None, "synchronous", level).doing("take a commit")?;
         let committed = self.change(|conn| {
             let mut commit = commit::Commit::begin(conn)?;
             for set in sets {
@@ -186,8 +189,8 @@ impl Drop for Store {
     }
 }
 
-/// Durability and sizes of the writer's connection.
-fn configure(conn: &Connection) -> rusqlite::Result<()> {
+/// Durability and sizes of the writer's connection; whether it has a write-ahead log.
+fn configure(conn: &Connection) -> rusqlite::Result<bool> {
     // before the first table is made; 8 KiB measured best for a key that is appended to
     conn.pragma_update(None, "page_size", 8192)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -202,7 +205,8 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "journal_size_limit", 128 << 20)?;
     // in KiB: the inner pages of a year of readings, and the error queue's indexes of some days
     conn.pragma_update(None, "cache_size", -40_960)?;
-    common(conn)
+    common(conn)?;
+    Ok(mode == "wal")
 }
 
 /// What both kinds of connection have.

@@ -48,9 +48,15 @@ impl Reader {
         // in KiB: a reader passes most pages once, and each thread has one of its own
         conn.pragma_update(None, "cache_size", -16_384).doing("be opened for reading")?;
         common(&conn).doing("be opened for reading")?;
-        if schema::check(&conn, path)? < schema::VERSION {
-            let found = "a store that this release has not opened for writing yet";
-            return Err(StoreError::NotAStore { path: path.to_owned(), found });
+        match schema::check(&conn, path)? {
+            schema::VERSION => {}
+            0 => {
+                let found = "a store that this release has not opened for writing yet";
+                return Err(StoreError::NotAStore { path: path.to_owned(), found });
+            }
+            found => {
+                return Err(StoreError::Older { path: path.to_owned(), found, known: schema::VERSION });
+            }
         }
         Ok(Reader { conn, path: path.to_owned() })
     }

@@ -16,11 +16,11 @@ use super::error::{Doing, StoreError};
 use super::views;
 
 /// The schema version this program reads and writes.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 /// `GrSt`, at byte 68 of the file: tells a store from another program's database.
 const APPLICATION_ID: i32 = 0x4772_5374;
 /// Step `i` leads from version `i` to `i + 1`. Never change one that was released; add one.
-const STEPS: [&str; 1] = [V1];
+const STEPS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
 CREATE TABLE t_state (
@@ -33,7 +33,7 @@ INSERT INTO t_state VALUES (1, 0, '', NULL);
 
 CREATE TABLE t_meter (id INTEGER PRIMARY KEY, meter_id TEXT NOT NULL UNIQUE);
 
-CREATE TABLE t_hour (           -- hours that hold, or once held, readings, accepted or waiting
+CREATE TABLE t_hour (           -- hours that hold, or once held, readings
     hour INTEGER PRIMARY KEY,   -- whole hours since 1970
     date TEXT NOT NULL          -- its UTC day, 2026-03-02
 );
@@ -63,13 +63,12 @@ CREATE TABLE t_error (
     raw TEXT NOT NULL,
     reason_name TEXT AS (CASE reason {reasons} END) VIRTUAL,
     status_name TEXT AS (CASE status {statuses} END) VIRTUAL,
-    hour INTEGER AS ((ts - (ts % 3600000000 + 3600000000) % 3600000000) / 3600000000) VIRTUAL,
     PRIMARY KEY (upload, row_number)
 ) WITHOUT ROWID;
--- the hour first, so that an upload appends: by (meter, ts) it would write every page of the index
-CREATE INDEX t_error_hour ON t_error (hour, meter);
+CREATE INDEX t_error_ts ON t_error (ts);
+CREATE INDEX t_error_meter ON t_error (meter, ts) WHERE meter IS NOT NULL;
 CREATE INDEX t_error_text ON t_error (meter_text) WHERE meter IS NULL;
-CREATE INDEX t_error_open ON t_error (reason) WHERE status = 0;
+CREATE INDEX t_error_reason ON t_error (status_name, reason_name);
 
 CREATE TABLE t_superseded (
     upload INTEGER NOT NULL,
@@ -170,9 +169,23 @@ CREATE TABLE t_archive_dirty (  -- UTC days that the archive has to write again
     entry INTEGER NOT NULL,
     PRIMARY KEY (table_id, day)
 ) WITHOUT ROWID;
+";
 
--- The planner's numbers for a home of some weeks, pinned: with them SQLite seeks a meter hour by hour
--- in t_error_hour, which it otherwise reads from end to end.
+/// The error queue by hour, so that an upload appends to its index: by (meter, ts) it would write every
+/// page of it. The planner's numbers are for a home of some weeks, and pinned: with them SQLite seeks a
+/// meter hour by hour in `t_error_hour`, which it otherwise reads from end to end. From here on `t_hour`
+/// has the hours of readings that wait, too.
+const V2: &str = "
+DROP INDEX t_error_ts;
+DROP INDEX t_error_meter;
+DROP INDEX t_error_reason;
+ALTER TABLE t_error ADD COLUMN
+    hour INTEGER AS ((ts - (ts % 3600000000 + 3600000000) % 3600000000) / 3600000000) VIRTUAL;
+CREATE INDEX t_error_hour ON t_error (hour, meter);
+CREATE INDEX t_error_open ON t_error (reason) WHERE status = 0;
+INSERT OR IGNORE INTO t_hour
+    SELECT DISTINCT hour, strftime('%Y-%m-%d', hour * 3600, 'unixepoch') FROM t_error
+    WHERE meter IS NOT NULL AND hour IS NOT NULL;
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 VALUES
     ('t_error', 't_error', '10000000 15000 1'),
@@ -200,6 +213,16 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<i32, StoreError> {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION });
     }
     Ok(found)
+}
+
+/// Makes a database of version 1, as the first program did, for the test of the steps after it.
+#[cfg(test)]
+pub(super) fn make_first_version(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(
+        &V1.replace("{reasons}", &views::reason_cases()).replace("{statuses}", &views::status_cases()),
+    )?;
+    conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    conn.pragma_update(None, "user_version", 1)
 }
 
 /// Brings a database to [`VERSION`], in one transaction.

@@ -136,8 +136,11 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn utc_days(&self) -> Result<Vec<i64>, StoreError> {
-        let mut days: Vec<i64> =
-            self.all("SELECT DISTINCT hour / 24 FROM t_hour ORDER BY 1", [], |row| row.get(0))?;
+        let mut days: Vec<i64> = self.all(
+            "SELECT DISTINCT (hour - (hour % 24 + 24) % 24) / 24 FROM t_hour ORDER BY 1",
+            [],
+            |row| row.get(0),
+        )?;
         // one seek a day: the first entry of the queue after the last day seen
         let first = "SELECT min(hour) FROM t_error WHERE hour >= ?1";
         let mut from = i64::MIN;

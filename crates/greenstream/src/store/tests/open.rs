@@ -57,7 +57,36 @@ fn check_refused(prepare: &str, message: &str) {
 
 #[test]
 fn a_later_releases_store_is_refused_with_both_versions() {
-    check_refused("PRAGMA user_version = 2", "has schema version 2, and this program knows versions up to 1");
+    check_refused("PRAGMA user_version = 3", "has schema version 3, and this program knows versions up to 2");
+}
+
+#[test]
+fn a_store_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("greenstream.db");
+    let conn = Connection::open(&path).unwrap();
+    crate::store::schema::make_first_version(&conn).unwrap();
+    // a reading that waits at 1969-12-31T23:30Z, and a row that failed to decode at 09:00
+    conn.execute_batch(
+        "INSERT INTO t_meter VALUES (0, 'A');
+         INSERT INTO t_upload (upload, name, sha256, bytes, landed_at, feed, status, rows, quarantined)
+             VALUES (1, 'old.csv', '', 0, 0, 'default', 2, 2, 2);
+         INSERT INTO t_error (upload, row_number, meter, ts, kw, reason, flags, status, raw)
+             VALUES (1, 1, 0, -1800000000, 9, 11, 0, 0, 'line');
+         INSERT INTO t_error (upload, row_number, meter_text, ts, reason, flags, status, raw)
+             VALUES (1, 2, 'B', 32400000000, 1, 0, 0, 'torn');",
+    )
+    .unwrap();
+    drop(conn);
+    let older = Store::reader(&path).unwrap_err();
+    assert!(older.to_string().ends_with("has schema version 1, and this program reads version 2"), "{older}");
+    let store = Store::open(&path).unwrap();
+    assert_eq!(rows(&store.conn, "SELECT hour, date FROM t_hour"), ["-1 1969-12-31"]);
+    let reader = Store::reader(&path).unwrap();
+    assert_eq!(reader.utc_days().unwrap(), [-1, 0]);
+    let waiting = reader.reading(Meter(0), Ts::from_micros(-1_800_000_000)).unwrap();
+    assert_eq!(waiting.map(|reading| reading.row_number), Some(1));
+    assert_eq!(rows(&store.conn, "SELECT raw FROM error_queue WHERE meter_id = 'B'"), ["torn"]);
 }
 
 #[test]
