@@ -225,7 +225,8 @@ fn a_comment_of_more_than_a_mebibyte_is_passed_over_however_it_comes() {
     let feed = "name='c'\nskip=['# ']\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
     let decoder = compile(feed, None);
     for end in ["", "\n", "\r\n", "\nM,1772415900,2\n"] {
-        let comment = format!("# {}", "x".repeat(LINE_BYTES_MAX + 9));
+        // longer by more than a piece, so that its end comes after the limit has been passed
+        let comment = format!("# {}", "x".repeat(2 * LINE_BYTES_MAX));
         let content = format!("m,t,v\nM,1772415000,1\n{comment}{end}");
         let decoded = whole(&decoder, content.as_bytes()).unwrap();
         assert_eq!(decoded.row_count(), if end.len() > 2 { 2 } else { 1 });

@@ -1,6 +1,6 @@
 //! A batch of journal entries, start to finish, on five kinds of thread: decoders, the judge, the
-//! writer, one that makes commits durable, and the archivist. Judging happens in journal order; everything else may run ahead of it
-//! or behind it, bounded by weight.
+//! writer, one that makes commits durable, and the archivist. Judging happens in journal order;
+//! everything else may run ahead of it or behind it, bounded by weight.
 //!
 //! `entries -> decode (any order) -> judge (journal order) -> store.commit (one transaction for many
 //! small sets) -> log.sync -> archive.apply`

@@ -35,8 +35,8 @@ impl Log {
     /// Makes every commit that has returned durable.
     ///
     /// # Errors
-    /// [`StoreError::Log`]; what was committed since the last sync may then be lost, so the store must be opened
-    /// anew.
+    /// [`StoreError::Log`]; what was committed since the last sync may then be lost, so the store must
+    /// be opened anew.
     pub fn sync(&self) -> Result<(), StoreError> {
         let Some((path, file)) = &self.0 else { return Ok(()) };
         file.sync_data().map_err(|source| StoreError::Log { path: path.clone(), source })
