@@ -103,6 +103,32 @@ fn a_header_that_one_supplier_has_chooses_its_profile() {
 }
 
 #[test]
+fn text_in_another_encoding_is_read_shown_and_judged_as_any() {
+    let lines =
+        "Zähler;Zeit;Leistung\nÄ1;2026-03-02T00:00:00Z;1,5\nÄ1;2026-03-02T00:15:00Z;11,25\nÄ1;spät;1\n";
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let latin: Vec<u8> = lines.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    for (encoding, bytes) in [("utf-16", utf16(lines)), ("latin-1", latin)] {
+        let home = Home::new();
+        let profile = format!(
+            "name='z'\nnames=['z*']\nencoding='{encoding}'\ndelimiter=';'\nunit='kW'\ndecimal=','\n\
+             [columns]\nmeter='Zähler'\ntimestamp='Zeit'\nvalue='Leistung'"
+        );
+        home.configure("feeds/z.toml", &profile);
+        let file = home.file("z.csv", &bytes);
+        home.ok(&["feeds", "test", &file]).says("timestamp_invalid 1");
+        home.ok(&["ingest", &file]);
+        assert_eq!(columns(&home.export("readings"), &["meter_id", "kw"]), ["Ä1 1.5"]);
+        let raw = columns(&home.export("error-queue"), &["row_number", "kw", "raw"]);
+        assert_eq!(raw, ["2 11.25 Ä1;2026-03-02T00:15:00Z;11,25", "3  Ä1;spät;1"]);
+        home.ok(&["explain", "Ä1", "2026-03-02T00:15:00Z"]).says("Ä1;2026-03-02T00:15:00Z;11,25");
+        // what lands is what was sent
+        assert!(files_below(&home.path().join("landing/objects")).values().any(|object| *object == bytes));
+        survives_a_rebuild(&home);
+    }
+}
+
+#[test]
 fn a_dead_letter_is_tried_again_under_another_feed() {
     for by_ingest in [false, true] {
         let home = Home::new();

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Visitor};
 
+use super::encoding::Encoding;
 use super::name;
 use super::plan::Given;
 use super::raw::RowLines;
@@ -26,6 +27,9 @@ pub struct Feed {
     /// that no other sender has: a profile also says the unit, the zone and the interval.
     #[serde(default)]
     pub by_header: bool,
+    /// What the text is written in; UTF-8 where it is left out.
+    #[serde(default)]
+    pub encoding: Option<Encoding>,
     /// Whether the first line names the columns.
     #[serde(default = "yes")]
     pub header: bool,
@@ -215,6 +219,7 @@ impl Feed {
             name: "default".to_owned(),
             names: Vec::new(),
             by_header: false,
+            encoding: None,
             header: true,
             delimiter: ',',
             meter: None,
@@ -275,16 +280,25 @@ impl Feed {
     /// Whether an upload of this name that begins with `head` could be read: its header has the columns.
     #[must_use]
     pub fn fits(&self, head: &[u8], upload_name: &str) -> bool {
+        let mut text = Vec::new();
+        let head = match self.encoding {
+            None => head,
+            Some(encoding) => {
+                encoding.transcoder().push(head, false, &mut text);
+                &text
+            }
+        };
         let given = Given { time_zone: None, name: upload_name, landed_at: Ts::MAX };
         self.compile(&given).is_ok_and(|decoder| decoder.layout(head).is_ok())
     }
 
-    /// Which lines hold rows, and how many each: its values.
+    /// How rows are found again: the text's encoding, which lines hold rows, and how many each.
     #[must_use]
     pub fn row_lines(&self) -> RowLines {
         let values = u32::try_from(self.columns.values.len()).unwrap_or(u32::MAX);
         let per_line = self.columns.slots.as_ref().map_or(values, |slots| slots.count).max(1);
-        RowLines { per_line, skip: self.skip.iter().map(|start| start.as_bytes().to_vec()).collect() }
+        let skip = self.skip.iter().map(|start| start.as_bytes().to_vec()).collect();
+        RowLines { encoding: self.encoding, per_line, skip }
     }
 }
 

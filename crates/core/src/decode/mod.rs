@@ -9,6 +9,7 @@
 
 mod chunk;
 mod clock;
+mod encoding;
 mod feed;
 mod folds;
 mod format;
@@ -33,6 +34,7 @@ mod value;
 mod zone;
 
 pub use chunk::Chunk;
+pub use encoding::{Encoding, Transcoder};
 pub use feed::{Column, Columns, Feed, Interval, Label, MeterSource, SlotColumns, ValueColumn};
 pub use layout::Layout;
 pub use lines::LINE_BYTES_MAX;
@@ -86,12 +88,24 @@ pub struct Coverage {
     pub skipped: u64,
 }
 
-/// Finds the line of a row without reading the whole upload: the byte offset (in the decoded
-/// content) of the line that holds row 1, then of every [`RowIndex::STEP`]th row's line after it.
+/// Finds the text of a row without reading the whole upload. Offsets count the decoded content.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RowIndex {
-    /// `offsets[i]` is where the line with row `1 + i * STEP` begins.
+    /// `offsets[i]` is where the line with row `1 + i * STEP` begins. Empty where there are `spans`.
     pub offsets: Vec<u64>,
+    /// Where the text of each row is, for uploads whose lines do not all hold as many rows; ascending.
+    pub spans: Vec<Span>,
+}
+
+/// The text of some rows that stand together: those from `first_row` to the next span's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// The first of its rows.
+    pub first_row: u32,
+    /// Where it begins.
+    pub start: u64,
+    /// Its bytes.
+    pub len: u32,
 }
 
 impl RowIndex {

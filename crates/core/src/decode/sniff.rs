@@ -31,9 +31,9 @@ pub(crate) fn sniff(first_line: &[u8]) -> Option<Refusal> {
             return refuse(problem, hint);
         }
     }
-    let to_utf8 = "save it as UTF-8 (in Excel: CSV UTF-8)";
+    let to_utf8 = "say `encoding = \"utf-16\"` in a feed profile, or save it as UTF-8 (in Excel: CSV UTF-8)";
     if first_line.starts_with(b"\xff\xfe\0\0") || first_line.starts_with(b"\0\0\xfe\xff") {
-        return refuse("UTF-32 text", to_utf8);
+        return refuse("UTF-32 text", "save it as UTF-8 (in Excel: CSV UTF-8)");
     }
     if first_line.starts_with(b"\xff\xfe") || first_line.starts_with(b"\xfe\xff") || is_utf16(first_line) {
         return refuse("UTF-16 text", to_utf8);
