@@ -187,12 +187,103 @@ fn profiles_that_cannot_be_meant_are_refused() {
         ("unit='kW'\ndecimal=';'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`decimal` is"),
         ("unit='kW'\nthousands='.'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`thousands` is"),
         ("unit='kW'\nyear=2018\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`year` needs"),
+        (
+            "unit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3\nonly=[{column=1,is=[]}]",
+            "each of `columns.only`",
+        ),
+        (
+            "unit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3\nseason={column=4,summer=[]}",
+            "`columns.season` says",
+        ),
+        (
+            "unit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3\noffset=5\nseason={column=4,summer=['1']}",
+            "leave one out",
+        ),
+        ("header=false\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3\nfactor='f'", "by position"),
         ("by_header=true\nheader=false\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`by_header`"),
     ] {
         let feed: Feed = toml::from_str(&format!("name='f'\n{profile}")).unwrap();
         let error = feed.check().unwrap_err().to_string();
         assert!(error.contains(problem), "{profile}: {error}");
     }
+}
+
+#[test]
+fn a_column_decides_which_lines_hold_rows() {
+    check(
+        "unit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n\
+         only=[{column='kind',is=['Power','Strom']},{column='ok',is=['']}]",
+        "m,t,v,kind,ok\nA,1772415000,1,power,\nA,1772415900,2,Gas,\nA,1772416800,3,\"STROM\",\n\
+         A,1772417700,4,Power,no\ntorn\nA,late,5,\"Power\",\n\nA,1772418600,6,Power,",
+        &[
+            "A 2026-03-02T01:30:00Z 1",
+            "A 2026-03-02T02:00:00Z 3",
+            " ? row_malformed",
+            "A ? timestamp_invalid",
+            "A 2026-03-02T02:30:00Z 6",
+        ],
+    );
+}
+
+#[test]
+fn a_column_multiplies_the_values_exactly() {
+    check(
+        "unit='kWh'\ninterval='30min'\ndecimal=','\ndelimiter=';'\n[columns]\nmeter='m'\ntimestamp='t'\n\
+         factor='f'\nvalues=[{column='v',plus=['w']}]",
+        "m;t;v;w;f\nA;1772415000;1,5;0,25;1\nA;1772416800;0,1;-0,3;0,05\nA;1772418600;1;;2\nA;1772420400;1;1;\n\
+         A;1772422200;1;1;1.5\nA;1772424000;0,0000001;0;40\n",
+        &[
+            "A 2026-03-02T01:30:00Z 3.5 energy_to_power",
+            "A 2026-03-02T02:00:00Z -0.02 energy_to_power",
+            "A 2026-03-02T02:30:00Z none missing_value",
+            "A 2026-03-02T03:00:00Z value_invalid",
+            "A 2026-03-02T03:30:00Z value_invalid",
+            "A 2026-03-02T04:00:00Z 0.000008 energy_to_power",
+        ],
+    );
+}
+
+/// The hours around the end of summer time in Berlin on 26 October 2025, out of order.
+#[test]
+fn a_column_tells_the_repeated_hour_apart() {
+    let lines = |summer: &str, winter: &str| {
+        format!(
+            "m,t,v,s\nA,2025-10-26 01:30,1,{summer}\nA,2025-10-26 02:30,3,{winter}\nA,2025-10-26 02:30,2,{summer}\n\
+             A,2025-10-26 03:30,4,{winter}\n"
+        )
+    };
+    let utc = |flags: &str| {
+        let row =
+            |hour: &str, kw, flags: &str| format!("A 2025-10-2{hour}:30:00Z {kw} utc_normalized{flags}");
+        [row("5T23", 1, ""), row("6T01", 3, flags), row("6T00", 2, flags), row("6T02", 4, "")]
+    };
+    let columns = "unit='kW'\ntime_zone='Europe/Berlin'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n";
+    for (column, summer, winter, flags) in [
+        ("season={column='s',summer=['CEST','s']}", "cest", "CET", "|dst_resolved"),
+        ("season={column='s',summer=['1']}", "1", "0", "|dst_resolved"),
+        ("offset='s'", "+02:00", "+01", ""),
+        ("offset='s'", "+0200", "+01:00", ""),
+    ] {
+        let expected = utc(flags);
+        let expected = expected.each_ref().map(String::as_str);
+        check(&format!("{columns}{column}"), &lines(summer, winter), &expected);
+    }
+    // where the column says nothing of use the row says so
+    check(
+        &format!("{columns}offset='s'"),
+        "m,t,v,s\nA,2025-10-26 02:30,1,soon\nA,2025-10-26T02:30Z,1,+02\n",
+        &["A ? timestamp_invalid", "A 2025-10-26T02:30:00Z 1"],
+    );
+}
+
+#[test]
+fn what_follows_the_start_of_an_interval_may_be_passed_over() {
+    check(
+        "unit='kW'\ntime_zone='UTC'\ntime_format='%Y-%m-%d %H:%M:%S to %*'\n[columns]\nmeter='m'\n\
+         timestamp='t'\nvalue='v'",
+        "m,t,v\nA,2026-03-02 00:00:00 to 2026-03-02 01:00:00,1\nA,2026-03-02 01:00:00,2\n",
+        &["A 2026-03-02T00:00:00Z 1", "A ? timestamp_invalid"],
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::meters::Meters;
 use super::number;
 use super::numeral::unguarded;
 use super::rejects::{Failure, Rejects, When};
-use super::time::Stamp;
+use super::time::{Stamp, with_offset};
 use super::value::is_missing;
 use super::{CONTENT_BYTES_MAX, Row};
 use crate::{Flag, Flags, Power, Reason, Ts};
@@ -23,6 +23,8 @@ pub struct Chunk {
     pub(crate) rejects: Rejects,
     /// Where each line that holds rows begins.
     pub(crate) line_starts: Vec<u32>,
+    /// How long each is with its line end, where the layout wants spans.
+    pub(crate) line_lens: Vec<u32>,
     /// Rows whose wall time stands for two instants: index into `rows`, and from the earlier
     /// instant (which the row has) to the later in microseconds.
     pub(crate) folds: Vec<(u32, i64)>,
@@ -42,10 +44,11 @@ struct Scratch {
     ends: FieldEnds,
     fields: Fields,
     meter: Vec<u8>,
-    /// A meter's id of several columns, a timestamp of two, a number in its plain form.
+    /// A meter's id of several columns, a timestamp of two, a number in its plain form, or multiplied.
     base: Vec<u8>,
     time: Vec<u8>,
     number: Vec<u8>,
+    product: Vec<u8>,
 }
 
 /// The fields of one line, trimmed.
@@ -89,6 +92,7 @@ impl Chunk {
             rows: Vec::new(),
             rejects: Rejects::default(),
             line_starts: Vec::new(),
+            line_lens: Vec::new(),
             folds: Vec::new(),
             with_offset: Vec::new(),
             row_count: 0,
@@ -140,7 +144,7 @@ impl Chunk {
 
     /// Counts a line that is too long to be held, `bytes` with its line end.
     pub(crate) fn overlong(&mut self, layout: &Layout, bytes: u64) {
-        self.begin_line(layout);
+        self.begin_line(layout, bytes);
         self.malformed(layout);
         self.bytes += bytes;
         self.too_large |= self.bytes > CONTENT_BYTES_MAX;
@@ -158,12 +162,15 @@ impl Chunk {
             } else if lines::is_plain(line) {
                 self.plain_lines(layout, line);
             } else {
-                self.begin_line(layout);
                 let mut fields = std::mem::take(&mut self.scratch.fields);
-                if fields.split(content, layout.plan.delimiter) && fields.len() == layout.fields {
+                if !fields.split(content, layout.plan.delimiter) || fields.len() != layout.fields {
+                    self.begin_line(layout, line.len() as u64);
+                    self.malformed(layout);
+                } else if holds_rows(layout, &fields) {
+                    self.begin_line(layout, line.len() as u64);
                     self.line(layout, &fields);
                 } else {
-                    self.malformed(layout);
+                    self.skipped += line.len() as u64;
                 }
                 self.scratch.fields = fields;
                 self.bytes += line.len() as u64;
@@ -191,7 +198,7 @@ impl Chunk {
                 if is_empty {
                     self.skipped += len_bytes as u64;
                 } else {
-                    self.begin_line(layout);
+                    self.begin_line(layout, len_bytes as u64);
                     self.malformed(layout);
                 }
                 self.bytes += len_bytes as u64;
@@ -199,9 +206,14 @@ impl Chunk {
                 rest = rest.get(len..).unwrap_or(&[]);
                 continue;
             }
-            self.begin_line(layout);
-            self.line(layout, &Plain { block, start, ends });
             let end = ends.last().map_or(block.len(), |end| (end >> 1) as usize + 1).min(block.len());
+            let line = Plain { block, start, ends };
+            if holds_rows(layout, &line) {
+                self.begin_line(layout, (end - start) as u64);
+                self.line(layout, &line);
+            } else {
+                self.skipped += (end - start) as u64;
+            }
             self.bytes += (end - start) as u64;
             start = end;
             rest = after;
@@ -209,8 +221,12 @@ impl Chunk {
         self.scratch.ends = all;
     }
 
-    fn begin_line(&mut self, layout: &Layout) {
+    /// Begins a line that holds rows, of so many bytes with its line end.
+    fn begin_line(&mut self, layout: &Layout, bytes: u64) {
         self.line_starts.push(u32::try_from(self.bytes).unwrap_or(u32::MAX));
+        if layout.has_spans() {
+            self.line_lens.push(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
         if self.row_count > u32::MAX - layout.rows_per_line() {
             self.too_large = true;
             self.row_count = 0;
@@ -294,37 +310,34 @@ impl Chunk {
             base.push(b'-');
             base.extend_from_slice(part);
         }
-        let mut stamp = match rich.time {
-            None => self.clock.stamp(field(layout.timestamp), clock),
-            Some(time) => {
-                let mut text = std::mem::take(&mut self.scratch.time);
-                text.clear();
-                text.extend_from_slice(field(layout.timestamp));
-                text.push(b' ');
-                text.extend_from_slice(field(time));
-                let stamp = self.clock.stamp(&text, clock);
-                self.scratch.time = text;
-                stamp
-            }
+        let stamp = self.rich_stamp(layout, rich, line);
+        let is_summer = rich.season.as_ref().map(|(column, summer)| is_one_of(field(*column), summer));
+        let in_season = |moment: Result<Moment, Reason>| match is_summer {
+            Some(is_summer) => moment.map(|moment| moment.in_season(is_summer)),
+            None => moment,
         };
-        if let Some(slot) = rich.slot {
-            stamp = stamp.and_then(|stamp| Some(later(stamp, slot_number(field(slot))?, rich.slot_step)));
-        }
-        let mut moment = self.clock.moment(stamp, clock);
+        let mut moment = in_season(self.clock.moment(stamp, clock));
         if layout.is_local && moment.is_ok_and(|moment| !moment.is_wall) {
             self.note_offset(layout.rows_per_line());
         }
-        let mut number = std::mem::take(&mut self.scratch.number);
+        let (mut number, mut product) =
+            (std::mem::take(&mut self.scratch.number), std::mem::take(&mut self.scratch.product));
         for (at, (index, suffix)) in (0_i64..).zip(&layout.values) {
             if at > 0 && rich.step != 0 {
-                moment = self.clock.moment(stamp.map(|stamp| later(stamp, at, rich.step)), clock);
+                moment = in_season(self.clock.moment(stamp.map(|stamp| later(stamp, at, rich.step)), clock));
             }
             let mut read = |index: usize| {
                 let text = field(index);
                 if is_missing(text, &layout.plan.missing) {
                     return Ok((None, Flags::NONE.with(Flag::MissingValue)));
                 }
-                convert(layout, line, rich.numerals.plain(text, &mut number))
+                let text = rich.numerals.plain(text, &mut number);
+                let Some(factor) = rich.factor else { return convert(layout, line, text) };
+                product.clear();
+                product.extend_from_slice(text);
+                let factor = rich.numerals.plain(field(factor), &mut number);
+                number::multiply(&mut product, factor).ok_or(Reason::ValueInvalid)?;
+                convert(layout, line, &product)
             };
             let mut value = read(*index);
             let plus = usize::try_from(at).ok().and_then(|at| rich.plus.get(at));
@@ -333,7 +346,36 @@ impl Chunk {
             }
             self.row(clock.latest, &base, suffix, moment, value);
         }
-        (self.scratch.number, self.scratch.base) = (number, base);
+        (self.scratch.number, self.scratch.product, self.scratch.base) = (number, product, base);
+    }
+
+    /// When the first value of such a line is, as it is written.
+    fn rich_stamp(&mut self, layout: &Layout, rich: &Rich, line: &impl Line) -> Option<Stamp> {
+        let clock = &layout.plan.clock;
+        let field = |index: usize| {
+            let text = line.field(index);
+            if rich.guarded { unguarded(text) } else { text }
+        };
+        let mut stamp = match rich.time {
+            None => self.clock.stamp(field(layout.timestamp), clock)?,
+            Some(time) => {
+                let mut text = std::mem::take(&mut self.scratch.time);
+                text.clear();
+                text.extend_from_slice(field(layout.timestamp));
+                text.push(b' ');
+                text.extend_from_slice(field(time));
+                let stamp = self.clock.stamp(&text, clock);
+                self.scratch.time = text;
+                stamp?
+            }
+        };
+        if let Some(slot) = rich.slot {
+            stamp = later(stamp, slot_number(field(slot))?, rich.slot_step);
+        }
+        match (rich.offset, stamp) {
+            (Some(offset), Stamp::Wall(wall)) => with_offset(wall, field(offset)),
+            _ => Some(stamp),
+        }
     }
 
     #[inline]
@@ -441,6 +483,20 @@ fn add(
     };
     let kw = sum.milliwatts().checked_add(value.milliwatts()).ok_or(Reason::ValueInvalid)?;
     Ok((Some(Power::from_milliwatts(kw)), Flags::from_bits(flags.bits() | more.bits())))
+}
+
+/// Whether a line holds rows, by its columns.
+#[inline]
+fn holds_rows(layout: &Layout, line: &impl Line) -> bool {
+    let Some(rich) = &layout.rich else { return true };
+    rich.only.iter().all(|(column, texts)| {
+        let text = line.field(*column);
+        is_one_of(if rich.guarded { unguarded(text) } else { text }, texts)
+    })
+}
+
+fn is_one_of(text: &[u8], texts: &[String]) -> bool {
+    texts.iter().any(|one| text.eq_ignore_ascii_case(one.as_bytes()))
 }
 
 /// `count` steps later: by the clock that the stamp goes by.

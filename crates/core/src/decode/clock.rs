@@ -17,6 +17,15 @@ pub(crate) struct Moment {
     pub(crate) flags: Flags,
 }
 
+impl Moment {
+    /// The one instant of a repeated wall time, where it is known whether that is summer's: the earlier
+    /// of the two is.
+    pub(crate) fn in_season(self, is_summer: bool) -> Moment {
+        let later = if is_summer { 0 } else { self.shift };
+        Moment { ts: self.ts.plus(later), shift: 0, ..self }
+    }
+}
+
 /// What reading timestamps has learnt from those before.
 pub(crate) struct Clock {
     date: DateMemo,

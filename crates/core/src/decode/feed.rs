@@ -134,6 +134,38 @@ pub struct Columns {
     /// The unit; or else [`Feed::unit`].
     #[serde(default)]
     pub unit: Option<Column>,
+    /// What the values of the line are multiplied by, exactly.
+    #[serde(default)]
+    pub factor: Option<Column>,
+    /// The offset from UTC of a timestamp that has none: `Z`, `+02`, `+0200` or `+02:00`.
+    #[serde(default)]
+    pub offset: Option<Column>,
+    /// What tells the two occurrences of a repeated wall time apart.
+    #[serde(default)]
+    pub season: Option<SeasonColumn>,
+    /// Which lines hold rows: those that fulfil all of these.
+    #[serde(default)]
+    pub only: Vec<OnlyColumn>,
+}
+
+/// A column that says whether a wall time is of summer.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeasonColumn {
+    /// Where it is.
+    pub column: Column,
+    /// What it holds in summer, in any case: `1`, `CEST`, … Anything else is winter.
+    pub summer: Vec<String>,
+}
+
+/// A column that says whether a line holds rows.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnlyColumn {
+    /// Where it is.
+    pub column: Column,
+    /// What it holds in such lines, in any case: one of these.
+    pub is: Vec<String>,
 }
 
 /// One of several values of a line.
@@ -248,6 +280,10 @@ impl Feed {
                 values: Vec::new(),
                 slots: None,
                 unit: Some(column("energy_unit")),
+                factor: None,
+                offset: None,
+                season: None,
+                only: Vec::new(),
             },
         }
     }

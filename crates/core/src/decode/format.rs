@@ -30,6 +30,7 @@ enum Part {
     Minute,
     Second,
     Offset,
+    Rest,
 }
 
 /// What a text says, part by part.
@@ -75,7 +76,8 @@ impl Format {
                 Some(b'S') => Part::Second,
                 Some(b'z') => Part::Offset,
                 Some(b'%') => Part::Literal(b'%'),
-                _ => return Err("`time_format` knows %Y %y %m %b %d %V %H %I %p %M %S %z and %%"),
+                Some(b'*') => Part::Rest,
+                _ => return Err("`time_format` knows %Y %y %m %b %d %V %H %I %p %M %S %z %* and %%"),
             });
         }
         let has = |part| parts.contains(&part);
@@ -112,6 +114,7 @@ impl Said {
     fn take<'t>(&mut self, part: Part, text: &'t [u8]) -> Option<&'t [u8]> {
         let (value, rest) = match part {
             Part::Literal(byte) => return text.strip_prefix(&[byte]),
+            Part::Rest => return Some(&[]),
             Part::MonthName => {
                 let (name, rest) = text.split_first_chunk::<3>()?;
                 let at = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;

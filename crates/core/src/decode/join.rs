@@ -5,7 +5,7 @@ use super::chunk::Chunk;
 use super::folds;
 use super::layout::Layout;
 use super::plan::{ClockPlan, ZonePlan};
-use super::{CONTENT_BYTES_MAX, Coverage, Decoded, Refusal, Reject, Row, RowIndex};
+use super::{CONTENT_BYTES_MAX, Coverage, Decoded, Refusal, Reject, Row, RowIndex, Span};
 use crate::Reason;
 
 /// Rows from which on failures are judged.
@@ -36,6 +36,9 @@ impl Layout {
 
     /// Where the lines of rows 1, 1025, 2049, … begin.
     fn index(&self, chunks: &[Chunk]) -> RowIndex {
+        if self.has_spans() {
+            return RowIndex { spans: self.spans(chunks), ..RowIndex::default() };
+        }
         let mut offsets = Vec::new();
         let (mut lines_before, mut start) = (0_u64, self.data_start());
         for chunk in chunks {
@@ -53,6 +56,19 @@ impl Layout {
             start += chunk.bytes;
         }
         RowIndex { offsets, ..RowIndex::default() }
+    }
+
+    /// Where each line that holds rows is.
+    fn spans(&self, chunks: &[Chunk]) -> Vec<Span> {
+        let (mut spans, mut row, mut from) = (Vec::new(), 1, self.data_start());
+        for chunk in chunks {
+            for (start, len) in chunk.line_starts.iter().zip(&chunk.line_lens) {
+                spans.push(Span { first_row: row, start: from + u64::from(*start), len: *len });
+                row += self.rows_per_line();
+            }
+            from += chunk.bytes;
+        }
+        spans
     }
 
     fn hint(&self, reason: Reason) -> String {

@@ -44,6 +44,12 @@ pub(crate) struct Rich {
     pub(crate) meter_parts: Vec<usize>,
     /// What is added to each of the layout's values, in their order.
     pub(crate) plus: Vec<Vec<usize>>,
+    pub(crate) factor: Option<usize>,
+    pub(crate) offset: Option<usize>,
+    /// The column that tells summer, and what it holds then.
+    pub(crate) season: Option<(usize, Vec<String>)>,
+    /// What the columns of a line that holds rows hold.
+    pub(crate) only: Vec<(usize, Vec<String>)>,
     /// From one value of a line to the next in microseconds of wall time; 0 where all are of one time.
     pub(crate) step: i64,
     /// From one slot to the next in microseconds of wall time.
@@ -253,7 +259,9 @@ impl RichPlan {
     /// Its columns, in the order in which [`Rich::new`] takes their places.
     fn columns(&self) -> impl Iterator<Item = &Column> {
         let whose = self.time.iter().chain(&self.slot).chain(&self.meter_parts);
-        whose.chain(self.plus.iter().flatten()).chain(self.slots.iter().map(|(first, _)| first))
+        let told = self.factor.iter().chain(&self.offset).chain(self.season.iter().map(|(column, _)| column));
+        let told = told.chain(self.only.iter().map(|(column, _)| column));
+        whose.chain(self.plus.iter().flatten()).chain(self.slots.iter().map(|(first, _)| first)).chain(told)
     }
 }
 
@@ -271,7 +279,15 @@ impl Rich {
         let plus: Vec<Vec<usize>> =
             plan.plus.iter().map(|plus| plus.iter().map(|_| next()).collect()).collect();
         let slots = plan.slots.as_ref().map(|(_, count)| (next(), *count));
+        let factor = plan.factor.as_ref().map(|_| next());
+        let offset = plan.offset.as_ref().map(|_| next());
+        let season = plan.season.as_ref().map(|(_, summer)| (next(), summer.clone()));
+        let only = plan.only.iter().map(|(_, texts)| (next(), texts.clone())).collect();
         let rich = Rich {
+            factor,
+            offset,
+            season,
+            only,
             time,
             slot,
             meter_parts,
@@ -296,6 +312,11 @@ impl Layout {
     #[must_use]
     pub fn rows_per_line(&self) -> u32 {
         u32::try_from(self.values.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the texts of rows are found by spans: a column decides which lines hold any.
+    pub(crate) fn has_spans(&self) -> bool {
+        self.rich.as_ref().is_some_and(|rich| !rich.only.is_empty())
     }
 
     /// Which lines hold rows.

@@ -35,7 +35,9 @@ mod zone;
 
 pub use chunk::Chunk;
 pub use encoding::{Encoding, Transcoder};
-pub use feed::{Column, Columns, Feed, Interval, Label, MeterSource, SlotColumns, ValueColumn};
+pub use feed::{
+    Column, Columns, Feed, Interval, Label, MeterSource, OnlyColumn, SeasonColumn, SlotColumns, ValueColumn,
+};
 pub use layout::Layout;
 pub use lines::LINE_BYTES_MAX;
 pub use meter_id::{METER_ID_BYTES_MAX, is_meter_id};

@@ -66,6 +66,20 @@ pub(crate) fn milliwatts(text: &[u8], scale: &Scale) -> Option<i64> {
     Some(if negative { -size } else { size })
 }
 
+/// Multiplies the number `text` by `factor`, exactly. None where one of them is no number of at most 19
+/// digits without an exponent.
+pub(crate) fn multiply(text: &mut Vec<u8>, factor: &[u8]) -> Option<()> {
+    if factor == b"1" {
+        return Some(());
+    }
+    let ((negative, digits), (less, more)) = (sign(text), sign(factor));
+    let ((mantissa, places), (times, more_places)) = (short(digits)?, short(more)?);
+    let product = u128::from(mantissa) * u128::from(times);
+    let sign = if negative == less { "" } else { "-" };
+    *text = format!("{sign}{product}e-{}", places + more_places).into_bytes();
+    Some(())
+}
+
 /// Whether `text` is a number, whatever its size.
 pub(crate) fn is_number(text: &[u8]) -> bool {
     Decimal::parse(sign(text).1).is_some()

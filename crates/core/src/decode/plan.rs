@@ -88,6 +88,14 @@ pub(crate) struct RichPlan {
     pub(crate) plus: Vec<Vec<Column>>,
     /// The first of the columns that follow one another in time, and how many they are.
     pub(crate) slots: Option<(Column, usize)>,
+    /// What the values are multiplied by.
+    pub(crate) factor: Option<Column>,
+    /// The offset from UTC of timestamps without one.
+    pub(crate) offset: Option<Column>,
+    /// What tells a repeated wall time's occurrences apart, and its texts of summer.
+    pub(crate) season: Option<(Column, Vec<String>)>,
+    /// What the columns of a line that holds rows hold.
+    pub(crate) only: Vec<(Column, Vec<String>)>,
     /// From one interval to the next in microseconds; 0 where no slot needs it.
     pub(crate) step: i64,
     pub(crate) numerals: Numerals,
@@ -193,7 +201,7 @@ impl Feed {
             timestamp: timestamp.cloned().ok_or_else(|| self.problem("no `columns.timestamp`"))?,
             values: single.chain(several).collect(),
             unit,
-            missing: self.missing.iter().map(|text| text.trim_matches([' ', '\t']).to_owned()).collect(),
+            missing: trimmed(&self.missing),
             clock,
             preamble: self.preamble,
             lines: self.row_lines(),
@@ -213,6 +221,10 @@ impl Feed {
             meter_parts: columns.meter_parts.iter().skip(1).cloned().collect(),
             plus: columns.values.iter().map(|value| value.plus.clone()).collect(),
             slots: columns.slots.as_ref().map(|slots| (slots.first.clone(), slots.count as usize)),
+            factor: columns.factor.clone(),
+            offset: columns.offset.clone(),
+            season: columns.season.as_ref().map(|season| (season.column.clone(), trimmed(&season.summer))),
+            only: columns.only.iter().map(|only| (only.column.clone(), trimmed(&only.is))).collect(),
             step: if has_slots { length } else { 0 },
             numerals: Numerals { decimal: byte(self.decimal), thousands: self.thousands.map(byte) },
             guarded: self.guarded,
@@ -221,6 +233,10 @@ impl Feed {
             && !has_slots
             && rich.meter_parts.is_empty()
             && rich.plus.iter().all(Vec::is_empty)
+            && rich.factor.is_none()
+            && rich.offset.is_none()
+            && rich.season.is_none()
+            && rich.only.is_empty()
             && rich.numerals.are_plain()
             && !rich.guarded;
         (!is_plain).then_some(rich)
@@ -313,11 +329,7 @@ impl Feed {
         if columns.values.len() > Feed::VALUES_MAX {
             return Err("`columns.values` has more than 1,440 columns");
         }
-        let whose = columns.meter.iter().chain(&columns.meter_parts).chain(&columns.unit);
-        let when = columns.timestamp.iter().chain(&columns.date).chain(&columns.time).chain(&columns.slot);
-        let values = columns.values.iter().flat_map(|value| [&value.column].into_iter().chain(&value.plus));
-        let slots = columns.slots.iter().map(|slots| &slots.first);
-        if !self.header && whose.chain(when).chain(&columns.value).chain(values).chain(slots).any(is_named) {
+        if !self.header && self.names_a_column() {
             return Err("without a header, columns are found by position");
         }
         if let Some(MeterSource::FromName(pattern)) = &self.meter
@@ -326,6 +338,18 @@ impl Feed {
             return Err("`meter.from_name` must hold `{meter}` once");
         }
         Ok(())
+    }
+
+    /// Whether any column is found by its name.
+    fn names_a_column(&self) -> bool {
+        let columns = &self.columns;
+        let whose = columns.meter.iter().chain(&columns.meter_parts).chain(&columns.unit);
+        let when = columns.timestamp.iter().chain(&columns.date).chain(&columns.time).chain(&columns.slot);
+        let values = columns.values.iter().flat_map(|value| [&value.column].into_iter().chain(&value.plus));
+        let slots = columns.slots.iter().map(|slots| &slots.first);
+        let only = columns.only.iter().map(|only| &only.column).chain(&columns.factor).chain(&columns.offset);
+        let others = only.chain(columns.season.iter().map(|season| &season.column)).chain(slots);
+        whose.chain(when).chain(&columns.value).chain(values).chain(others).any(is_named)
     }
 
     /// Whether what is said of numbers and lines can be meant.
@@ -341,6 +365,15 @@ impl Feed {
         }
         if self.by_header && !self.header {
             return Err("`by_header` needs a header");
+        }
+        if self.columns.only.iter().any(|only| only.is.is_empty()) {
+            return Err("each of `columns.only` says in `is` what the column holds");
+        }
+        if self.columns.season.as_ref().is_some_and(|season| season.summer.is_empty()) {
+            return Err("`columns.season` says in `summer` what the column holds in summer");
+        }
+        if self.columns.season.is_some() && self.columns.offset.is_some() {
+            return Err("`columns.offset` says all that `columns.season` could: leave one out");
         }
         if self.skip.iter().any(String::is_empty) {
             return Err("each of `skip` says how a line begins: one of them is empty");
@@ -390,6 +423,10 @@ impl Feed {
     fn problem(&self, problem: &str) -> FeedError {
         FeedError::Profile { feed: self.name.clone(), problem: problem.to_owned() }
     }
+}
+
+fn trimmed(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| text.trim_matches([' ', '\t']).to_owned()).collect()
 }
 
 fn is_named(column: &Column) -> bool {

@@ -62,11 +62,13 @@ impl RowIndex {
 }
 
 impl Span {
-    /// The text in the decoded content.
+    /// The text, without its line end, where `content` begins at the byte `from` of the decoded content.
     #[must_use]
-    pub fn of<'c>(&self, content: &'c [u8]) -> Option<&'c [u8]> {
-        let start = usize::try_from(self.start).ok()?;
-        content.get(start..start.checked_add(usize::try_from(self.len).ok()?)?)
+    pub fn text<'c>(&self, content: &'c [u8], from: u64) -> Option<&'c [u8]> {
+        let start = usize::try_from(self.start.checked_sub(from)?).ok()?;
+        let text = content.get(start..start.checked_add(usize::try_from(self.len).ok()?)?)?;
+        let Some(line) = text.strip_suffix(b"\n") else { return Some(text) };
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
 
@@ -111,7 +113,7 @@ pub fn raw_lines<'c>(
 ) {
     if !index.spans.is_empty() {
         for row in rows {
-            if let Some(text) = index.span_of(*row).and_then(|span| span.of(content)) {
+            if let Some(text) = index.span_of(*row).and_then(|span| span.text(content, 0)) {
                 sink(*row, text);
             }
         }

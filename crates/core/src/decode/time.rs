@@ -124,7 +124,7 @@ fn fraction_micros(text: &[u8]) -> Option<(i64, &[u8])> {
 
 /// Nothing, `Z`, `±hh`, `±hhmm` or `±hh:mm`.
 #[inline]
-fn with_offset(wall: i64, text: &[u8]) -> Option<Stamp> {
+pub(crate) fn with_offset(wall: i64, text: &[u8]) -> Option<Stamp> {
     let (sign, h1, h2, m1, m2) = match *text {
         [] => return Some(Stamp::Wall(wall)),
         [b'Z'] => return Some(Stamp::Instant { micros: wall, shifted: false }),

@@ -126,7 +126,7 @@ impl Library {
             if let Err(error) = read.and_then(|()| (&mut content).take(more).read_to_end(&mut held)) {
                 return Err(failed(content.failure(error)));
             }
-            texts.push(((upload, *row), text(held.get(..len).unwrap_or(&held))));
+            texts.push(((upload, *row), text(span.text(&held, span.start).unwrap_or(&held))));
         }
         for part in rows.chunk_by(|a, b| (a - 1) / RowIndex::STEP == (b - 1) / RowIndex::STEP) {
             let Some(first) = part.first() else { continue };
