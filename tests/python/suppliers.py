@@ -12,7 +12,9 @@ import datetime as dt
 import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from model import milliwatts
 
@@ -103,6 +105,59 @@ def eemeter(path: Path) -> Iterator[Line]:
         yield line, [(meter, dt.datetime.fromisoformat(cell[0]).replace(tzinfo=UTC), value(cell[1], KWH_30MIN))]
 
 
+def engie(path: Path) -> Iterator[Line]:
+    for line, cell in lines(path):
+        if cell[3] == "Elektriciteit":
+            yield line, [(cell[1], dt.datetime.fromisoformat(cell[0]), value(cell[2], KWH_HOUR))]
+
+
+def differences(path: Path, step: dt.timedelta, factor: int, told: list[tuple[str, list[tuple]]]) -> Iterator[Line]:
+    """Rows of registers, (meter, when, kilowatt-hours) each, as mean power until the register a step later."""
+    shown = {(meter, when): kwh for _, rows in told for meter, when, kwh in rows if kwh is not None}
+    for line, rows in told:
+        cells: list[Cell] = []
+        for meter, when, kwh in rows:
+            now, then = shown.get((meter, when)), shown.get((meter, when.astimezone(UTC) + step))
+            known = kwh is not None and then is not None and then >= now
+            cells.append((meter, when, milliwatts(str(then - now), factor) if known else None))
+        yield line, cells
+
+
+def homewizard(path: Path) -> Iterator[Line]:
+    told = []
+    for line, cell in lines(path):
+        # no hour of the file comes twice
+        when = dt.datetime.strptime(cell[0], "%Y-%m-%d %H:%M").replace(tzinfo=ZoneInfo("Europe/Amsterdam"))
+        half = (len(cell) - 1) // 2
+        sums = [cell[1 : 1 + half], cell[1 + half :]]
+        kwh = [None if "" in parts else sum(Decimal(part) for part in parts) for parts in sums]
+        names = [f"{path.stem}-import", f"{path.stem}-export"]
+        told.append((line, [(name, when, shown) for name, shown in zip(names, kwh)]))
+    return differences(path, dt.timedelta(minutes=15), KWH_15MIN, told)
+
+
+def energie_manager(path: Path) -> Iterator[Line]:
+    told = []
+    for number, (line, cell) in enumerate(lines(path, ";")):
+        if number > 0:  # an empty line comes before the header
+            when = dt.datetime.fromtimestamp(int(cell[3]), UTC)
+            told.append((line, [(f"{cell[1]}-{cell[2]}", when, Decimal(cell[5]) * Decimal(cell[6]))]))
+    return differences(path, dt.timedelta(hours=1), KWH_HOUR, told)
+
+
+def shelly(path: Path) -> Iterator[Line]:
+    told = [(line, dt.datetime.strptime(cell[0], "%Y-%m-%d %H:%M"), cell[1:]) for line, cell in lines(path)]
+    times, minutes, last = sorted({when for _, when, _ in told}), {}, 1
+    for when, after in zip(times, times[1:] + [None]):
+        step = (after - when).total_seconds() / 60 if after else 0
+        last = int(step) if step in (1, 10) else last
+        minutes[when] = last
+    for line, when, cells in told:
+        factor = WH_HOUR * 60 // minutes[when]
+        names = [path.stem, f"{path.stem}-returned"]
+        yield line, [(name, when, value(text, factor)) for name, text in zip(names, cells)]
+
+
 SUPPLIERS = [
     Supplier("fluvius", "suppliers/fluvius_*.csv", "Europe/Brussels", fluvius),
     # Two European autumn hours come twice: 30 October 2022 and 29 October 2023.
@@ -112,5 +167,10 @@ SUPPLIERS = [
     # 2,075,259 minutes from the first to the last, each once: no change of the clocks.
     Supplier("uci_household", "uci_household/*.txt", "Etc/GMT-1", uci, is_energy=False),
     Supplier("swiss_slots", "swiss_bamberg/*.csv", "Europe/Zurich", swiss),
+    Supplier("engie", "suppliers/engie_*.csv", "UTC", engie),
+    Supplier("homewizard", "suppliers/homewizard_registers.csv", "Europe/Amsterdam", homewizard, given_zone=True),
+    Supplier("homewizard_1phase", "suppliers/homewizard_1phase.csv", "Europe/Amsterdam", homewizard, given_zone=True),
+    Supplier("energie_manager", "suppliers/energie_manager_*.csv", "UTC", energie_manager),
+    Supplier("shelly_em", "suppliers/shelly_em*.csv", "UTC", shelly),
     Supplier("eemeter", "eemeter_samples/*.csv.gz", "UTC", eemeter),
 ]

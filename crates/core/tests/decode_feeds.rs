@@ -11,7 +11,10 @@ fn rows(feed: &Feed, zone: Option<&str>, name: &str, content: &str) -> Result<Ve
     let decoder = feed.compile(&Given { time_zone: zone, name, landed_at: Ts::MAX }).unwrap();
     let mut stream = decoder.stream();
     stream.push(content.as_bytes())?;
-    let decoded = stream.finish()?;
+    let mut decoded = stream.finish()?;
+    if let Some(interval) = decoded.registers {
+        decoded.difference(interval, &mut |_, _| None);
+    }
     let coverage = decoded.coverage;
     assert_eq!(coverage.header + coverage.rows + coverage.skipped, content.len() as u64);
     let kept = decoded.rows.iter().map(|row| {
@@ -199,6 +202,15 @@ fn profiles_that_cannot_be_meant_are_refused() {
             "unit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3\noffset=5\nseason={column=4,summer=['1']}",
             "leave one out",
         ),
+        (
+            "unit='kW'\ninterval='1h'\nregisters=true\n[columns]\nmeter=1\ntimestamp=2\nvalue=3",
+            "a `unit` of energy",
+        ),
+        ("unit='kWh'\nregisters=true\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`registers` need"),
+        (
+            "unit='kWh'\ninterval='1h'\nintervals=['1h']\n[columns]\nmeter=1\ntimestamp=2\nvalue=3",
+            "from one of them",
+        ),
         ("header=false\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3\nfactor='f'", "by position"),
         ("by_header=true\nheader=false\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`by_header`"),
     ] {
@@ -283,6 +295,54 @@ fn what_follows_the_start_of_an_interval_may_be_passed_over() {
          timestamp='t'\nvalue='v'",
         "m,t,v\nA,2026-03-02 00:00:00 to 2026-03-02 01:00:00,1\nA,2026-03-02 01:00:00,2\n",
         &["A 2026-03-02T00:00:00Z 1", "A ? timestamp_invalid"],
+    );
+}
+
+#[test]
+fn registers_become_differences_and_a_reset_a_missing_value() {
+    check(
+        "unit='kWh'\ninterval='15min'\nregisters=true\n[columns]\nmeter='m'\ntimestamp='t'\n\
+         values=[{column='a',plus=['b']},{column='c',meter_suffix='-out'}]",
+        // out of order, a hole, an empty cell, a reset, a row that is said again
+        "m,t,a,b,c\nA,2026-03-02T00:15Z,10.25,5,7\nA,2026-03-02T00:00Z,10,5,7\nA,2026-03-02T00:30Z,10.5,4.9,\n\
+         A,2026-03-02T01:00Z,11,5,7.5\nA,2026-03-02T01:15Z,0.1,0.1,7.5\nA,2026-03-02T01:30Z,0.2,0.1,8\n\
+         A,2026-03-02T01:15Z,0.1,0.075,7.5\n",
+        &[
+            "A 2026-03-02T00:15:00Z 0.6 energy_to_power",
+            "A-out 2026-03-02T00:15:00Z none missing_value",
+            "A 2026-03-02T00:00:00Z 1 energy_to_power",
+            "A-out 2026-03-02T00:00:00Z 0 energy_to_power",
+            "A 2026-03-02T00:30:00Z none missing_value",
+            "A-out 2026-03-02T00:30:00Z none missing_value",
+            "A 2026-03-02T01:00:00Z none missing_value",
+            "A-out 2026-03-02T01:00:00Z 0 energy_to_power",
+            "A 2026-03-02T01:15:00Z 0.5 energy_to_power",
+            "A-out 2026-03-02T01:15:00Z 2 energy_to_power",
+            "A 2026-03-02T01:30:00Z none missing_value",
+            "A-out 2026-03-02T01:30:00Z none missing_value",
+            "A 2026-03-02T01:15:00Z 0.5 energy_to_power",
+            "A-out 2026-03-02T01:15:00Z 2 energy_to_power",
+        ],
+    );
+}
+
+#[test]
+fn intervals_of_several_lengths_are_told_by_the_next_row() {
+    check(
+        "unit='Wh'\nintervals=['10min','1min']\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'",
+        // blocks out of order, a hole after 00:20, doubled rows
+        "m,t,v\nA,2026-03-02T01:00Z,1\nA,2026-03-02T01:01Z,2\nA,2026-03-02T00:00Z,10\nA,2026-03-02T00:10Z,20\n\
+         A,2026-03-02T00:10Z,20\nA,2026-03-02T00:20Z,30\nB,2026-03-02T00:10Z,1\nA,2026-03-02T00:15Z,\n",
+        &[
+            "A 2026-03-02T01:00:00Z 0.06 energy_to_power",
+            "A 2026-03-02T01:01:00Z 0.12 energy_to_power",
+            "A 2026-03-02T00:00:00Z 0.06 energy_to_power",
+            "A 2026-03-02T00:10:00Z 0.12 energy_to_power",
+            "A 2026-03-02T00:10:00Z 0.12 energy_to_power",
+            "A 2026-03-02T00:20:00Z 0.18 energy_to_power",
+            "B 2026-03-02T00:10:00Z 0.06 energy_to_power",
+            "A 2026-03-02T00:15:00Z none missing_value",
+        ],
     );
 }
 
@@ -396,6 +456,152 @@ fn uci_has_question_marks_quotes_and_a_torn_end() {
             "household_power_consumption 2006-12-16T16:25:00Z none utc_normalized|missing_value",
             "household_power_consumption 2007-01-31T23:00:00Z 0.326 utc_normalized",
             " ? row_malformed",
+        ],
+    );
+}
+
+#[test]
+fn homewizard_and_energie_manager_have_cumulative_registers() {
+    check_shipped(
+        "homewizard",
+        Some("Europe/Amsterdam"),
+        "homewizard_registers_h1.csv",
+        "time,Import T1 kWh,Import T2 kWh,Export T1 kWh,Export T2 kWh\n2025-03-30 01:45,100,50.5,7,0\n\
+         2025-03-30 03:00,100.25,50.5,7,0.125\n2025-03-30 03:15,100.25,50.75,7,\n",
+        &[
+            "homewizard_registers_h1-import 2025-03-30T00:45:00Z 1 energy_to_power|utc_normalized",
+            "homewizard_registers_h1-export 2025-03-30T00:45:00Z 0.5 energy_to_power|utc_normalized",
+            "homewizard_registers_h1-import 2025-03-30T01:00:00Z 1 energy_to_power|utc_normalized",
+            "homewizard_registers_h1-export 2025-03-30T01:00:00Z none utc_normalized|missing_value",
+            "homewizard_registers_h1-import 2025-03-30T01:15:00Z none utc_normalized|missing_value",
+            "homewizard_registers_h1-export 2025-03-30T01:15:00Z none utc_normalized|missing_value",
+        ],
+    );
+    check_shipped(
+        "homewizard_1phase",
+        Some("UTC"),
+        "homewizard_1phase_h2.csv",
+        "time,Import kWh,Export kWh\n2025-03-02 00:00,1,2\n2025-03-02 00:15,1.5,2\n",
+        &[
+            "homewizard_1phase_h2-import 2025-03-02T00:00:00Z 2 energy_to_power",
+            "homewizard_1phase_h2-export 2025-03-02T00:00:00Z 0 energy_to_power",
+            "homewizard_1phase_h2-import 2025-03-02T00:15:00Z none missing_value",
+            "homewizard_1phase_h2-export 2025-03-02T00:15:00Z none missing_value",
+        ],
+    );
+    // both 02:00 of the autumn night, told apart by the epoch
+    check_shipped(
+        "energie_manager",
+        None,
+        "energie_manager_x.csv",
+        "\nname;ean;code;moment;moment-date;value;factor;type\nS;87;g1;1382832000;2013-10-27 02:00:00;7.5;2;0\n\
+         S;87;g1;1382835600;2013-10-27 02:00:00;8;2;0\nS;87;g1;1382839200;2013-10-27 03:00:00;8.25;2;0\n",
+        &[
+            "87-g1 2013-10-27T00:00:00Z 1 energy_to_power",
+            "87-g1 2013-10-27T01:00:00Z 0.5 energy_to_power",
+            "87-g1 2013-10-27T02:00:00Z none missing_value",
+        ],
+    );
+}
+
+#[test]
+fn shelly_mixes_intervals_and_engie_gas_with_power() {
+    check_shipped(
+        "shelly_em",
+        None,
+        "shelly_em3_a.csv",
+        "Date/time UTC,Active energy Wh (A),Returned energy Wh (A)\n2025-01-11 00:10,30,0\n\
+         2025-01-11 00:20,33,6\n2025-01-11 00:30,1,0\n2025-01-11 00:31,2,0\n",
+        &[
+            "shelly_em3_a 2025-01-11T00:10:00Z 0.18 energy_to_power",
+            "shelly_em3_a-returned 2025-01-11T00:10:00Z 0 energy_to_power",
+            "shelly_em3_a 2025-01-11T00:20:00Z 0.198 energy_to_power",
+            "shelly_em3_a-returned 2025-01-11T00:20:00Z 0.036 energy_to_power",
+            "shelly_em3_a 2025-01-11T00:30:00Z 0.06 energy_to_power",
+            "shelly_em3_a-returned 2025-01-11T00:30:00Z 0 energy_to_power",
+            "shelly_em3_a 2025-01-11T00:31:00Z 0.12 energy_to_power",
+            "shelly_em3_a-returned 2025-01-11T00:31:00Z 0 energy_to_power",
+        ],
+    );
+    check_shipped(
+        "engie",
+        None,
+        "engie_home.csv",
+        "\"Datum\",\"EAN\",\"Verbruik\",\"Type\",\"Piek\"\n\"2021-12-25T00:00:00+01:00\",\"87\",\"0.742\",\"Elektriciteit\",\"false\"\n\
+         \"2021-12-25T00:00:00+01:00\",\"87\",\"1.2\",\"Gas\",\"0\"\n\"2021-12-25T01:00:00+01:00\",\"87\",\"0.5\",\"Elektriciteit\",\"true\"\n",
+        &[
+            "87 2021-12-24T23:00:00Z 0.742 energy_to_power|utc_normalized",
+            "87 2021-12-25T00:00:00Z 0.5 energy_to_power|utc_normalized",
+        ],
+    );
+}
+
+/// Made up from the utilities' descriptions of their files.
+#[test]
+fn american_and_irish_portals_write_start_and_end_in_local_time() {
+    let texas = |date: &str, time: &str, kwh: &str, kind: &str| {
+        format!("'10443720000000001,{date},R1,{date}, {time}, 00:00,{kwh},A,{kind}\n").replace('\'', "")
+    };
+    check_shipped(
+        "smart_meter_texas",
+        None,
+        "IntervalData_1.csv",
+        &format!(
+            "ESIID,USAGE_DATE,REVISION_DATE,REVISION,USAGE_START_TIME,USAGE_END_TIME,USAGE_KWH,ESTIMATED_ACTUAL,\
+             CONSUMPTION_SURPLUSGENERATION\n{}{}",
+            texas("11/01/2025", "23:45", "0.25", "Consumption"),
+            texas("11/01/2025", "23:45", "0.5", "Surplus Generation")
+        ),
+        &[
+            "10443720000000001-Consumption 2025-11-02T04:45:00Z 1 energy_to_power|utc_normalized",
+            "10443720000000001-Surplus Generation 2025-11-02T04:45:00Z 2 energy_to_power|utc_normalized",
+        ],
+    );
+    let irish = "MPRN,Meter Serial Number,Read Value,Read Type,Read Date and End Time\n\
+        100,M1,0.5,Active Import Interval (kWh),26-10-2025 02:00\n100,M1,0.25,Active Import Interval (kWh),26-10-2025 01:30\n\
+        100,M1,0.1,Active Import Interval (kWh),26-10-2025 01:30\n100,M1,7,Active Import Interval (kW),26-10-2025 01:00\n\
+        100,M1,0,Active Export Interval (kWh),26-10-2025 01:00\n";
+    check_shipped(
+        "esb_networks_kwh",
+        None,
+        "HDF_calckWh_100.csv",
+        irish,
+        &[
+            "100-Active Import Interval (kWh) 2025-10-26T01:30:00Z 1 energy_to_power|utc_normalized",
+            "100-Active Import Interval (kWh) 2025-10-26T01:00:00Z 0.5 energy_to_power|utc_normalized|dst_resolved",
+            "100-Active Import Interval (kWh) 2025-10-26T00:00:00Z 0.2 energy_to_power|utc_normalized|dst_resolved",
+            "100-Active Export Interval (kWh) 2025-10-25T23:30:00Z 0 energy_to_power|utc_normalized|dst_resolved",
+        ],
+    );
+    check_shipped(
+        "esb_networks",
+        None,
+        "HDF_kW_100.csv",
+        irish,
+        &["100-Active Import Interval (kW) 2025-10-25T23:30:00Z 7 utc_normalized|dst_resolved"],
+    );
+    check_shipped(
+        "pge",
+        None,
+        "pge_electric_1.csv",
+        "Name,A B\nAddress,\"1 ROAD, TOWN\"\nAccount Number,1\nService,Service 1\n\n\
+         TYPE,DATE,START TIME,END TIME,USAGE (kWh),COST,NOTES\nElectric usage,2025-03-09,01:00,01:14,0.25,$0.10,\n\
+         Electric usage,2025-03-09,01:15,01:29,0.5,$0.10,\nNatural gas usage,2025-03-09,03:00,03:14,1,$0.10,\n",
+        &[
+            "pge_electric_1 2025-03-09T09:00:00Z 1 energy_to_power|utc_normalized",
+            "pge_electric_1 2025-03-09T09:15:00Z 2 energy_to_power|utc_normalized",
+        ],
+    );
+    check_shipped(
+        "sce",
+        None,
+        "SCE_Usage_8.csv",
+        "Energy Usage Information\n\"For location: 1 ROAD, TOWN\"\n\nMeter Reading Information\n\
+         \"Type of readings: Electricity\"\n\nEnergy Delivered time period,Usage(Real energy in kilowatt-hours),Reading quality\n\
+         \"2025-03-02 00:00:00 to 2025-03-02 01:00:00\",\"0.48\",\"\"\n\"2025-03-02 01:00:00 to 2025-03-02 02:00:00\",\"0.5\",\"\"\n",
+        &[
+            "8 2025-03-02T08:00:00Z 0.48 energy_to_power|utc_normalized",
+            "8 2025-03-02T09:00:00Z 0.5 energy_to_power|utc_normalized",
         ],
     );
 }

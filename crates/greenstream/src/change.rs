@@ -39,6 +39,9 @@ pub struct ChangeSet {
     pub rejects: Vec<RejectRow>,
     /// Rows that lost (or lost now) to another row of the same reading.
     pub superseded: Vec<SupersededRow>,
+    /// What cumulative registers showed, of an upload that tells them. Sorted by (meter, ts), each key
+    /// once; it replaces what was known of the instant.
+    pub registers: Vec<Register>,
     /// Rows of `superseded` in the store that win again, by (upload, row_number).
     pub revived: Vec<(u32, u32)>,
     /// What a day of a meter holds, in the reporting zone; one entry for each (meter, day) touched.
@@ -62,8 +65,8 @@ pub struct ChangeSet {
 impl ChangeSet {
     /// How much it is to carry and to commit, in rows; at least 1.
     pub fn weight(&self) -> usize {
-        let rows = self.inserted.len() + 2 * self.replaced.len() + self.rejects.len() + self.superseded.len();
-        rows.max(1)
+        let queued = self.rejects.len() + self.superseded.len();
+        (self.inserted.len() + 2 * self.replaced.len() + queued + self.registers.len()).max(1)
     }
 }
 
@@ -127,6 +130,21 @@ pub struct SupersededRow {
     pub kw: Option<Power>,
     /// The flags that decode gave the row.
     pub flags: Flags,
+}
+
+/// What the cumulative register of a meter showed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Register {
+    /// Whose.
+    pub meter: Meter,
+    /// When.
+    pub ts: Ts,
+    /// The energy since its beginning, in micro-watt-hours.
+    pub energy: i64,
+    /// The upload that says so, from 1.
+    pub upload: u32,
+    /// Its row, from 1.
+    pub row_number: u32,
 }
 
 /// The kinds of episode. The discriminant reaches disk and may only grow.

@@ -48,6 +48,14 @@ pub struct Feed {
     /// How long the interval of an energy value is.
     #[serde(default)]
     pub interval: Option<Interval>,
+    /// The lengths that intervals may have, where they differ within a file: a row's is the distance to
+    /// the meter's next row.
+    #[serde(default)]
+    pub intervals: Vec<Interval>,
+    /// Whether values are cumulative registers, one an interval: a reading is the difference to the
+    /// register an interval later, also across uploads, and missing where that is lower or unknown.
+    #[serde(default)]
+    pub registers: bool,
     /// The IANA zone of timestamps without an offset. None: such rows are rejected.
     #[serde(default)]
     pub time_zone: Option<String>,
@@ -212,7 +220,7 @@ pub enum MeterSource {
 }
 
 /// The length of an interval: whole seconds, 1 s to 31 days. In TOML: `"30min"`, `"1h"`, `"PT15M"`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Interval(u32);
 
 impl Interval {
@@ -258,6 +266,8 @@ impl Feed {
             unit: None,
             units: Vec::new(),
             interval: None,
+            intervals: Vec::new(),
+            registers: false,
             time_zone: None,
             missing: Vec::new(),
             preamble: 0,
@@ -290,16 +300,26 @@ impl Feed {
 
     /// Profiles of public data sets, as (name, TOML): to use, and to copy from.
     #[must_use]
-    pub const fn built_in() -> [(&'static str, &'static str); 10] {
+    pub const fn built_in() -> [(&'static str, &'static str); 20] {
         [
             ("london", include_str!("feeds/london.toml")),
             ("sgsc", include_str!("feeds/sgsc.toml")),
             ("ausgrid", include_str!("feeds/ausgrid.toml")),
             ("dsmr_reader", include_str!("feeds/dsmr_reader.toml")),
             ("eemeter", include_str!("feeds/eemeter.toml")),
+            ("energie_manager", include_str!("feeds/energie_manager.toml")),
+            ("engie", include_str!("feeds/engie.toml")),
             ("enphase", include_str!("feeds/enphase.toml")),
+            ("esb_networks", include_str!("feeds/esb_networks.toml")),
+            ("esb_networks_kwh", include_str!("feeds/esb_networks_kwh.toml")),
             ("fluvius", include_str!("feeds/fluvius.toml")),
+            ("homewizard", include_str!("feeds/homewizard.toml")),
+            ("homewizard_1phase", include_str!("feeds/homewizard_1phase.toml")),
             ("myenergi_zappi", include_str!("feeds/myenergi_zappi.toml")),
+            ("pge", include_str!("feeds/pge.toml")),
+            ("sce", include_str!("feeds/sce.toml")),
+            ("shelly_em", include_str!("feeds/shelly_em.toml")),
+            ("smart_meter_texas", include_str!("feeds/smart_meter_texas.toml")),
             ("swiss_slots", include_str!("feeds/swiss_slots.toml")),
             ("uci_household", include_str!("feeds/uci_household.toml")),
         ]

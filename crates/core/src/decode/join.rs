@@ -4,7 +4,7 @@
 use super::chunk::Chunk;
 use super::folds;
 use super::layout::Layout;
-use super::plan::{ClockPlan, ZonePlan};
+use super::plan::{ClockPlan, EnergyPlan, ZonePlan};
 use super::{CONTENT_BYTES_MAX, Coverage, Decoded, Refusal, Reject, Row, RowIndex, Span};
 use crate::Reason;
 
@@ -30,7 +30,12 @@ impl Layout {
         let skipped = self.blank_bytes + all.skipped;
         let coverage =
             Coverage { header: self.header_bytes, rows: bytes - self.header_bytes - skipped, skipped };
-        let decoded = settle(all, &self.plan.clock, &|reason| self.hint(reason))?;
+        let mut decoded = settle(all, &self.plan.clock, &|reason| self.hint(reason))?;
+        match &self.plan.energy {
+            EnergyPlan::Fixed => {}
+            EnergyPlan::Registers(interval) => decoded.registers = Some(*interval),
+            EnergyPlan::Spread(lengths) => decoded.spread(lengths),
+        }
         Ok(Decoded { coverage, index, ..decoded })
     }
 
@@ -113,6 +118,7 @@ pub(crate) fn settle(
         rows: all.rows,
         coverage: Coverage::default(),
         index: RowIndex::default(),
+        registers: None,
     };
     if !late.is_empty() {
         reject_late(&mut decoded, &late);

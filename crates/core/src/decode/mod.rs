@@ -25,6 +25,7 @@ mod number;
 mod numeral;
 mod plan;
 mod raw;
+mod registers;
 mod rejects;
 mod sniff;
 mod stream;
@@ -43,6 +44,7 @@ pub use lines::LINE_BYTES_MAX;
 pub use meter_id::{METER_ID_BYTES_MAX, is_meter_id};
 pub use plan::{Decoder, FeedError, Given};
 pub use raw::{RowLines, raw_line, raw_lines, raw_lines_from};
+pub use registers::{Shown, flags_with, mean_power};
 pub use stream::Stream;
 pub use unit::Unit;
 
@@ -129,6 +131,9 @@ pub struct Decoded {
     pub coverage: Coverage,
     /// How to find a row's line again.
     pub index: RowIndex,
+    /// Where the values are what cumulative registers showed, in micro-watt-hours: how long after each
+    /// the next one is. [`Decoded::difference`] makes readings of them.
+    pub registers: Option<Interval>,
 }
 
 impl Decoded {

@@ -28,7 +28,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// A power unit of 10^`tens` milliwatts (at most 9).
+    /// A unit of 10^`tens` milliwatts (at most 12).
     pub(crate) fn power(tens: u32) -> Scale {
         Scale::new(tens, 1, 1)
     }

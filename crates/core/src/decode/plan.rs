@@ -8,7 +8,7 @@ use super::meter_id::is_meter_id;
 use super::name;
 use super::numeral::Numerals;
 use super::raw::RowLines;
-use super::unit::{Conversion, Units};
+use super::unit::{Conversion, Unit, Units};
 use super::zone::Zone;
 use crate::{SECOND, Ts};
 
@@ -73,6 +73,19 @@ pub(crate) struct Plan {
     pub(crate) lines: RowLines,
     /// What plain feeds have no use for.
     pub(crate) rich: Option<RichPlan>,
+    /// What makes power of values that are energy of no known interval.
+    pub(crate) energy: EnergyPlan,
+}
+
+/// How energy becomes power.
+#[derive(Clone, Debug)]
+pub(crate) enum EnergyPlan {
+    /// By the unit, row by row.
+    Fixed,
+    /// By the register an interval later.
+    Registers(Interval),
+    /// By the distance to the next row: one of these, ascending.
+    Spread(Vec<Interval>),
 }
 
 /// How the lines of a feed are put together that are more than a column for each thing.
@@ -179,8 +192,11 @@ impl Feed {
                 UnitPlan::Column(column.clone(), Units::new(&self.units, self.interval, factor))
             }
             (None, unit) => UnitPlan::Fixed(
-                unit.and_then(|unit| Conversion::of(unit, self.interval, factor))
-                    .ok_or_else(|| self.problem("no unit column and no `unit`"))?,
+                unit.and_then(|unit| match self.energy() {
+                    EnergyPlan::Fixed => Conversion::of(unit, self.interval, factor),
+                    EnergyPlan::Registers(_) | EnergyPlan::Spread(_) => Conversion::energy(unit, factor),
+                })
+                .ok_or_else(|| self.problem("no unit column and no `unit`"))?,
             ),
         };
         let single = columns.value.iter().map(|column| (column.clone(), String::new()));
@@ -206,6 +222,7 @@ impl Feed {
             preamble: self.preamble,
             lines: self.row_lines(),
             rich: self.rich(length),
+            energy: self.energy(),
         };
         Ok(Decoder { plan: Arc::new(plan) })
     }
@@ -250,6 +267,16 @@ impl Feed {
                 Err("a date without a time needs a `time_format`")
             }
             None => Ok(None),
+        }
+    }
+
+    fn energy(&self) -> EnergyPlan {
+        let mut lengths = self.intervals.clone();
+        lengths.sort_unstable();
+        match self.interval {
+            Some(interval) if self.registers => EnergyPlan::Registers(interval),
+            _ if lengths.is_empty() => EnergyPlan::Fixed,
+            _ => EnergyPlan::Spread(lengths),
         }
     }
 
@@ -315,9 +342,7 @@ impl Feed {
         if !self.units.is_empty() && columns.unit.is_none() {
             return Err("`units` needs `columns.unit`");
         }
-        if self.unit.iter().chain(&self.units).any(|unit| unit.is_energy()) && self.interval.is_none() {
-            return Err("energy needs the length of its `interval` to become power");
-        }
+        self.check_energy()?;
         let mut suffixes: Vec<_> = columns.values.iter().map(|value| &value.meter_suffix).collect();
         suffixes.sort_unstable();
         if suffixes.windows(2).any(|pair| pair.first() == pair.last()) {
@@ -336,6 +361,27 @@ impl Feed {
             && pattern.matches("{meter}").count() != 1
         {
             return Err("`meter.from_name` must hold `{meter}` once");
+        }
+        Ok(())
+    }
+
+    /// Whether energy can become power.
+    fn check_energy(&self) -> Result<(), &'static str> {
+        let is_held = self.registers || !self.intervals.is_empty();
+        if is_held && !self.unit.is_some_and(Unit::is_energy) {
+            return Err("`registers` and `intervals` need a `unit` of energy: Wh, kWh or MWh");
+        }
+        if self.registers && (self.interval.is_none() || self.label != Label::Start) {
+            return Err("`registers` need the `interval` from one to the next, and no `label`");
+        }
+        if !self.intervals.is_empty() && (self.interval.is_some() || self.registers) {
+            return Err("the length comes from `interval` or from `intervals`, from one of them");
+        }
+        if self.unit.iter().chain(&self.units).any(|unit| unit.is_energy())
+            && self.interval.is_none()
+            && self.intervals.is_empty()
+        {
+            return Err("energy needs the length of its `interval` to become power");
         }
         Ok(())
     }

@@ -88,6 +88,15 @@ impl Conversion {
     }
 }
 
+impl Conversion {
+    /// Energy as it is, in micro-watt-hours instead of milliwatts; none for power, and for a factor that
+    /// leaves the range of the units.
+    pub(crate) fn energy(unit: Unit, factor: i32) -> Option<Conversion> {
+        let tens = unit.tens().checked_add_signed(factor).filter(|tens| *tens <= 9 && unit.is_energy())?;
+        Some(Conversion { scale: Scale::power(tens + 3), flags: Flags::NONE.with(Flag::EnergyToPower) })
+    }
+}
+
 /// The units that the unit column of a feed may hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Units {

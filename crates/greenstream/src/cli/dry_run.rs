@@ -110,6 +110,13 @@ fn decode(
     };
     let mut stream = decoder.stream();
     let decoded = stream.push(&bytes).and_then(|()| stream.finish());
+    let decoded = decoded.map(|mut decoded| {
+        // what other uploads tell of the registers is not asked for
+        if let Some(interval) = decoded.registers {
+            decoded.difference(interval, &mut |_, _| None);
+        }
+        decoded
+    });
     Ok(decoded.map_err(|refusal| format!("{refusal}; {}", refusal.hint())))
 }
 

@@ -24,7 +24,9 @@ impl Judging {
         let mut wanting: Vec<(Meter, (Ts, Ts))> = Vec::new();
         for (meter, range) in &grouped.meters {
             let rows = &grouped.rows[range.clone()];
-            let first = rows.iter().map(|row| row.ts).min();
+            // amended readings come before those whose register tells them
+            let amended = grouped.amendments.get(meter).and_then(|amended| amended.first()).map(|a| a.ts);
+            let first = rows.iter().map(|row| row.ts).chain(amended).min();
             let Some(span) = first.zip(rows.iter().map(|row| row.ts).max()) else { continue };
             if self.lacks(*meter, span).is_some() {
                 wanting.push((*meter, span));

@@ -13,6 +13,7 @@ use super::episodes::Episodes;
 use super::error::ProcessError;
 use super::names::MeterNames;
 use super::past::Past;
+use super::registers::{Amendment, Amendments};
 use super::texts::{Library, Own};
 use super::window::{Window, Windows};
 use crate::change::{ChangeSet, Meter, Outcome, RejectRow, Replaced, SupersededRow};
@@ -45,6 +46,8 @@ pub(super) struct Grouped {
     pub meters: Vec<(Meter, std::ops::Range<usize>)>,
     /// Rows by meter, in file order within one.
     pub rows: Vec<Reading>,
+    /// Stored rows whose value the upload's registers tell.
+    pub amendments: Amendments,
 }
 
 impl Judging {
@@ -99,13 +102,23 @@ impl Judging {
         decoded: &Decoded,
     ) -> Result<(), ProcessError> {
         let number = own.upload;
-        let grouped = self.group(set, number, decoded);
+        let mut differenced = None;
+        let amendments = match decoded.registers {
+            None => Amendments::default(),
+            Some(interval) => {
+                let decoded = differenced.insert(decoded.clone());
+                self.difference(set, number, interval, decoded)?
+            }
+        };
+        let decoded = differenced.as_ref().unwrap_or(decoded);
+        let grouped = Grouped { amendments, ..self.group(set, number, decoded) };
         self.bring_context(&grouped)?;
         let mut quarantined = Vec::new();
         let mut rows = Vec::new();
         for (meter, range) in &grouped.meters {
             rows.extend_from_slice(&grouped.rows[range.clone()]);
-            self.meter(set, *meter, &mut rows, at, &mut quarantined)?;
+            let amendments = grouped.amendments.get(meter).map_or(&[][..], Vec::as_slice);
+            self.meter(set, *meter, &mut rows, amendments, at, &mut quarantined)?;
         }
         self.rejects(set, number, decoded);
         quarantined.extend(decoded.rejects.iter().map(|reject| (number, reject.row_number)));
@@ -151,7 +164,7 @@ impl Judging {
                 Reading { ts: row.ts, kw: row.kw, row_number: row.row_number, flags: row.flags, ..blank };
             *place += 1;
         }
-        Grouped { meters: ranges, rows }
+        Grouped { meters: ranges, rows, amendments: Amendments::default() }
     }
 
     /// Merges and judges one meter's rows (left empty) and says what changes.
@@ -160,13 +173,20 @@ impl Judging {
         set: &mut ChangeSet,
         meter: Meter,
         rows: &mut Vec<Reading>,
+        amendments: &[Amendment],
         at: Ts,
         quarantined: &mut Vec<(u32, u32)>,
     ) -> Result<(), ProcessError> {
         self.merged.clear();
+        self.amend(set, meter, amendments)?;
         let window = self.windows.get(meter);
         window.make_room(rows.len());
         merge(&mut window.rows, rows, &mut self.merged);
+        if !amendments.is_empty() {
+            // what stood there first is what is stored
+            self.merged.replaced.sort_by_key(|before| before.ts);
+            self.merged.replaced.dedup_by_key(|before| before.ts);
+        }
         self.lose(set, meter)?;
         self.settle_meter(set, meter, self.merged.touched, at, quarantined)
     }

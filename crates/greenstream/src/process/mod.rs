@@ -24,6 +24,7 @@ mod pipeline;
 mod prepare;
 mod progress;
 mod rebuild;
+mod registers;
 mod service;
 mod texts;
 mod window;

@@ -9,7 +9,7 @@ use greenstream_core::{HOUR, Reading, Ts};
 
 use super::committed::Committed;
 use super::error::ProcessError;
-use crate::change::{ChangeSet, DayState, Decision, Episode, Landed, Meter, SupersededRow};
+use crate::change::{ChangeSet, DayState, Decision, Episode, Landed, Meter, Register, SupersededRow};
 use crate::store::{ErrorRow, Reader, UploadStatus};
 
 /// A store's reader and the change sets that it may not show yet.
@@ -164,6 +164,18 @@ impl Past {
         days.reverse();
         days.extend(self.reader.days(meter, from, to)?);
         Ok(days)
+    }
+
+    /// What the register of a meter showed at an instant.
+    pub fn register(&mut self, meter: Meter, ts: Ts) -> Result<Option<Register>, ProcessError> {
+        self.forget_committed();
+        for set in self.pending.iter().rev() {
+            let found = set.registers.binary_search_by_key(&(meter, ts), |shown| (shown.meter, shown.ts));
+            if let Ok(index) = found {
+                return Ok(set.registers.get(index).copied());
+            }
+        }
+        Ok(self.reader.register(meter, ts)?)
     }
 
     /// Rows that lost the reading of `meter` at `ts`.

@@ -11,7 +11,7 @@ use super::error::{Doing, StoreError, is_conflict};
 use super::queue::{Entry, Queue, RowId};
 use super::readings::Readings;
 use super::types::ArchiveTable;
-use super::{outbox, reader, uploads};
+use super::{outbox, reader, registers, uploads};
 use crate::change::{ChangeSet, Decision, Episode, Meter, Replaced, Status};
 
 /// The work of one transaction. Dropping it changes nothing; the transaction around it decides.
@@ -82,6 +82,7 @@ impl<'c> Commit<'c> {
         self.settle(set)?;
         self.days(set).doing("take the days of meters")?;
         self.episodes(set).doing("take episodes")?;
+        registers::put(self.conn, &set.registers).doing("take registers")?;
         self.end(set)?;
         outbox::put(self.conn, &set.deliveries, &set.alerts).doing("take alerts")?;
         if let Some(version) = &set.configuration {

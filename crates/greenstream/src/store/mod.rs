@@ -20,6 +20,7 @@ mod outbox;
 mod queue;
 mod reader;
 mod readings;
+mod registers;
 mod rows;
 mod schema;
 mod summary;
