@@ -104,7 +104,10 @@ fn hourly(meters: u32, hour: i64, entry: &mut u64) -> ChangeSet {
             upload,
             rows,
             decoded_bytes: u64::from(rows) * 40,
-            index: RowIndex { offsets: (0..u64::from(rows) / 1024 + 1).map(|n| n * 41_000).collect() },
+            index: RowIndex {
+                offsets: (0..u64::from(rows) / 1024 + 1).map(|n| n * 41_000).collect(),
+                ..RowIndex::default()
+            },
             days: Some((day, day)),
             dead: None,
         }),

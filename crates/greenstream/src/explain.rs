@@ -140,7 +140,7 @@ fn origin(
     let mut raw = String::new();
     if let (Some(landed), Some(index)) = (landed, reader.row_index(upload)?) {
         let lines = rules.feeds.get(&*landed.feed).map_or_else(RowLines::default, |feed| feed.row_lines());
-        let content = match zone.content(upload, u64::MAX)?.read_all() {
+        let content = match zone.content(upload, u64::MAX)?.written_in(lines.encoding).read_all() {
             Ok(content) => content,
             Err(Failure::World(error)) => return Err(error.into()),
             Err(Failure::Refused(refusal)) => refusal.to_string().into_bytes(),

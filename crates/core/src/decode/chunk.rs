@@ -13,7 +13,7 @@ use super::rejects::{Failure, Rejects, When};
 use super::time::Stamp;
 use super::value::is_missing;
 use super::{CONTENT_BYTES_MAX, Row};
-use crate::{Flag, Flags, Power, Reason};
+use crate::{Flag, Flags, Power, Reason, Ts};
 
 /// Some lines of an upload, decoded: rows, meters and offsets are counted from the chunk's start.
 /// Only [`Layout::join`] can make sense of it.
@@ -219,8 +219,13 @@ impl Chunk {
 
     #[cold]
     fn malformed(&mut self, layout: &Layout) {
-        self.rejects.malformed(self.row_count + 1, layout.rows_per_line());
-        self.row_count += layout.rows_per_line();
+        self.malformed_rows(layout.rows_per_line());
+    }
+
+    /// Rejects the next rows, of which nothing can be read.
+    pub(crate) fn malformed_rows(&mut self, rows: u32) {
+        self.rejects.malformed(self.row_count + 1, rows);
+        self.row_count += rows;
     }
 
     #[inline]
@@ -238,15 +243,15 @@ impl Chunk {
         };
         for (index, suffix) in &layout.values {
             let value = read_value(layout, line, line.field(*index));
-            self.row(layout, base, suffix, moment, value);
+            self.row(layout.plan.clock.latest, base, suffix, moment, value);
         }
     }
 
     /// Keeps or rejects the next row.
     #[inline]
-    fn row(
+    pub(crate) fn row(
         &mut self,
-        layout: &Layout,
+        latest: Ts,
         base: &[u8],
         suffix: &str,
         moment: Result<Moment, Reason>,
@@ -254,7 +259,7 @@ impl Chunk {
     ) {
         self.row_count += 1;
         if let (Ok(moment), Ok((kw, flags))) = (moment, value)
-            && moment.ts <= layout.plan.clock.latest
+            && moment.ts <= latest
             && let Some(meter) = self.intern(base, suffix)
         {
             if moment.shift != 0 {
@@ -263,7 +268,7 @@ impl Chunk {
             let flags = Flags::from_bits(moment.flags.bits() | flags.bits());
             self.rows.push(Row { meter, row_number: self.row_count, ts: moment.ts, kw, flags });
         } else {
-            self.reject(layout, base, suffix, moment, value.err());
+            self.reject(latest, base, suffix, moment, value.err());
         }
     }
 
@@ -326,7 +331,7 @@ impl Chunk {
             for index in plus.into_iter().flatten() {
                 value = value.and_then(|sum| add(sum, read(*index)?));
             }
-            self.row(layout, &base, suffix, moment, value);
+            self.row(clock.latest, &base, suffix, moment, value);
         }
         (self.scratch.number, self.scratch.base) = (number, base);
     }
@@ -344,7 +349,7 @@ impl Chunk {
     #[cold]
     fn reject(
         &mut self,
-        layout: &Layout,
+        latest: Ts,
         base: &[u8],
         suffix: &str,
         moment: Result<Moment, Reason>,
@@ -353,7 +358,7 @@ impl Chunk {
         self.scratch.join_meter(base, suffix);
         let meter = self.scratch.meter.as_slice();
         let is_valid = !base.is_empty() && std::str::from_utf8(meter).is_ok_and(super::meter_id::is_meter_id);
-        let in_future = moment.is_ok_and(|moment| moment.ts > layout.plan.clock.latest);
+        let in_future = moment.is_ok_and(|moment| moment.ts > latest);
         let reason = match moment {
             _ if !is_valid => Reason::MeterIdInvalid,
             Err(reason) => reason,
@@ -368,7 +373,7 @@ impl Chunk {
             Ok(moment) if moment.shift != 0 => When::Twice,
             Ok(_) => When::Wall,
         };
-        let (ts, shift) = moment.map_or((crate::Ts::MIN, 0), |moment| (moment.ts, moment.shift));
+        let (ts, shift) = moment.map_or((Ts::MIN, 0), |moment| (moment.ts, moment.shift));
         let meter = if base.is_empty() { &[] } else { meter };
         self.rejects.push(&Failure { row_number: self.row_count, meter, when, ts, shift, reason });
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Visitor};
 
+use super::encoding::Encoding;
 use super::name;
 use super::plan::Given;
 use super::raw::RowLines;
@@ -26,6 +27,12 @@ pub struct Feed {
     /// that no other sender has: a profile also says the unit, the zone and the interval.
     #[serde(default)]
     pub by_header: bool,
+    /// What the text is written in; UTF-8 where it is left out.
+    #[serde(default)]
+    pub encoding: Option<Encoding>,
+    /// What the file is: lines of columns, or a format that says by itself where to find what.
+    #[serde(default)]
+    pub format: FileFormat,
     /// Whether the first line names the columns.
     #[serde(default = "yes")]
     pub header: bool,
@@ -79,7 +86,23 @@ pub struct Feed {
     #[serde(default)]
     pub guarded: bool,
     /// Where in a line to find what.
+    #[serde(default)]
     pub columns: Columns,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileFormat {
+    /// Lines of columns.
+    #[default]
+    Csv,
+    /// AEMO's meter data file format, NEM12 (intervals) and NEM13 (register readings).
+    Nem12,
+    /// The XML of Green Button (ESPI).
+    GreenButton,
+    /// The interval records of the California Metering Exchange Protocol.
+    Cmep,
 }
 
 /// Which end of its interval a timestamp names.
@@ -97,7 +120,7 @@ pub enum Label {
 }
 
 /// The columns of a feed.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
     /// The meter's id; or else [`Feed::meter`].
@@ -199,6 +222,16 @@ impl Interval {
         }
     }
 
+    /// The longest that a record may say by itself, in seconds: a register that is read once a year.
+    /// More than 416 days would take [`super::number`] beyond its range.
+    const RECORD_SECONDS_MAX: u32 = 400 * 86_400;
+
+    /// The length that a record says; none where that is nothing or more than 400 days.
+    pub(crate) fn of_record(seconds: i64) -> Option<Interval> {
+        let seconds = u32::try_from(seconds).ok()?;
+        (1..=Interval::RECORD_SECONDS_MAX).contains(&seconds).then_some(Interval(seconds))
+    }
+
     /// The length in seconds.
     #[must_use]
     pub const fn seconds(self) -> u32 {
@@ -215,6 +248,8 @@ impl Feed {
             name: "default".to_owned(),
             names: Vec::new(),
             by_header: false,
+            encoding: None,
+            format: FileFormat::Csv,
             header: true,
             delimiter: ',',
             meter: None,
@@ -249,7 +284,7 @@ impl Feed {
 
     /// Profiles of public data sets, as (name, TOML): to use, and to copy from.
     #[must_use]
-    pub const fn built_in() -> [(&'static str, &'static str); 10] {
+    pub const fn built_in() -> [(&'static str, &'static str); 13] {
         [
             ("london", include_str!("feeds/london.toml")),
             ("sgsc", include_str!("feeds/sgsc.toml")),
@@ -261,6 +296,9 @@ impl Feed {
             ("myenergi_zappi", include_str!("feeds/myenergi_zappi.toml")),
             ("swiss_slots", include_str!("feeds/swiss_slots.toml")),
             ("uci_household", include_str!("feeds/uci_household.toml")),
+            ("nem12", include_str!("feeds/nem12.toml")),
+            ("green_button", include_str!("feeds/green_button.toml")),
+            ("cmep", include_str!("feeds/cmep.toml")),
         ]
     }
 
@@ -275,16 +313,25 @@ impl Feed {
     /// Whether an upload of this name that begins with `head` could be read: its header has the columns.
     #[must_use]
     pub fn fits(&self, head: &[u8], upload_name: &str) -> bool {
+        let mut text = Vec::new();
+        let head = match self.encoding {
+            None => head,
+            Some(encoding) => {
+                encoding.transcoder().push(head, false, &mut text);
+                &text
+            }
+        };
         let given = Given { time_zone: None, name: upload_name, landed_at: Ts::MAX };
-        self.compile(&given).is_ok_and(|decoder| decoder.layout(head).is_ok())
+        self.compile(&given).is_ok_and(|decoder| decoder.fits(head))
     }
 
-    /// Which lines hold rows, and how many each: its values.
+    /// How rows are found again: the text's encoding, which lines hold rows, and how many each.
     #[must_use]
     pub fn row_lines(&self) -> RowLines {
         let values = u32::try_from(self.columns.values.len()).unwrap_or(u32::MAX);
         let per_line = self.columns.slots.as_ref().map_or(values, |slots| slots.count).max(1);
-        RowLines { per_line, skip: self.skip.iter().map(|start| start.as_bytes().to_vec()).collect() }
+        let skip = self.skip.iter().map(|start| start.as_bytes().to_vec()).collect();
+        RowLines { encoding: self.encoding, per_line, skip }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::chunk::Chunk;
 use super::folds;
 use super::layout::Layout;
-use super::plan::ZonePlan;
+use super::plan::{ClockPlan, ZonePlan};
 use super::{CONTENT_BYTES_MAX, Coverage, Decoded, Refusal, Reject, Row, RowIndex};
 use crate::Reason;
 
@@ -26,26 +26,12 @@ impl Layout {
             return Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX });
         }
         let index = self.index(&chunks);
-        let mut all = merge(chunks);
-        let late = match &self.plan.clock.zone {
-            ZonePlan::Local(zone) => folds::resolve(&mut all, zone, self.plan.clock.latest),
-            ZonePlan::Unknown | ZonePlan::Utc => Vec::new(),
-        };
-        self.judge(&all, late.len() as u64)?;
+        let all = merge(chunks);
         let skipped = self.blank_bytes + all.skipped;
         let coverage =
             Coverage { header: self.header_bytes, rows: bytes - self.header_bytes - skipped, skipped };
-        let mut decoded = Decoded {
-            meters: all.meters.ids().map(str::to_owned).collect(),
-            rejects: all.rejects.to_vec(),
-            rows: all.rows,
-            coverage,
-            index,
-        };
-        if !late.is_empty() {
-            reject_late(&mut decoded, &late);
-        }
-        Ok(decoded)
+        let decoded = settle(all, &self.plan.clock, &|reason| self.hint(reason))?;
+        Ok(Decoded { coverage, index, ..decoded })
     }
 
     /// Where the lines of rows 1, 1025, 2049, … begin.
@@ -66,28 +52,7 @@ impl Layout {
             lines_before += lines;
             start += chunk.bytes;
         }
-        RowIndex { offsets }
-    }
-
-    /// Refuses an upload of which more than 20 % failed.
-    fn judge(&self, all: &Chunk, late: u64) -> Result<(), Refusal> {
-        let mut counts = Reason::ALL.map(|reason| (reason, 0));
-        for logged in all.rejects.iter() {
-            let count = counts.iter_mut().find(|(reason, _)| *reason == logged.reason);
-            count.into_iter().for_each(|(_, count)| *count += u64::from(logged.rows));
-        }
-        let in_future = counts.iter_mut().find(|(reason, _)| *reason == Reason::TimestampInFuture);
-        in_future.into_iter().for_each(|(_, count)| *count += late);
-        let failed: u64 = counts.iter().map(|(_, count)| count).sum();
-        let rows = u64::from(all.row_count);
-        if rows < ROWS_JUDGED_MIN || failed * 5 <= rows {
-            return Ok(());
-        }
-        let mut reasons: Vec<_> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
-        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        reasons.truncate(3);
-        let hint = reasons.first().map_or_else(String::new, |(reason, _)| self.hint(*reason));
-        Err(Refusal::FeedChanged { failed, rows, reasons, hint })
+        RowIndex { offsets, ..RowIndex::default() }
     }
 
     fn hint(&self, reason: Reason) -> String {
@@ -110,6 +75,54 @@ impl Layout {
             _ => "see whether the feed's columns and formats have changed".to_owned(),
         }
     }
+}
+
+/// Resolves repeated wall times and says what the rows come to; without coverage and index.
+///
+/// # Errors
+/// [`Refusal::FeedChanged`].
+pub(crate) fn settle(
+    mut all: Chunk,
+    clock: &ClockPlan,
+    hint: &dyn Fn(Reason) -> String,
+) -> Result<Decoded, Refusal> {
+    let late = match &clock.zone {
+        ZonePlan::Local(zone) => folds::resolve(&mut all, zone, clock.latest),
+        ZonePlan::Unknown | ZonePlan::Utc => Vec::new(),
+    };
+    judge(&all, late.len() as u64, hint)?;
+    let mut decoded = Decoded {
+        meters: all.meters.ids().map(str::to_owned).collect(),
+        rejects: all.rejects.to_vec(),
+        rows: all.rows,
+        coverage: Coverage::default(),
+        index: RowIndex::default(),
+    };
+    if !late.is_empty() {
+        reject_late(&mut decoded, &late);
+    }
+    Ok(decoded)
+}
+
+/// Refuses an upload of which more than 20 % failed.
+fn judge(all: &Chunk, late: u64, hint: &dyn Fn(Reason) -> String) -> Result<(), Refusal> {
+    let mut counts = Reason::ALL.map(|reason| (reason, 0));
+    for logged in all.rejects.iter() {
+        let count = counts.iter_mut().find(|(reason, _)| *reason == logged.reason);
+        count.into_iter().for_each(|(_, count)| *count += u64::from(logged.rows));
+    }
+    let in_future = counts.iter_mut().find(|(reason, _)| *reason == Reason::TimestampInFuture);
+    in_future.into_iter().for_each(|(_, count)| *count += late);
+    let failed: u64 = counts.iter().map(|(_, count)| count).sum();
+    let rows = u64::from(all.row_count);
+    if rows < ROWS_JUDGED_MIN || failed * 5 <= rows {
+        return Ok(());
+    }
+    let mut reasons: Vec<_> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    reasons.truncate(3);
+    let hint = reasons.first().map_or_else(String::new, |(reason, _)| hint(*reason));
+    Err(Refusal::FeedChanged { failed, rows, reasons, hint })
 }
 
 /// One chunk of all.

@@ -9,31 +9,45 @@
 
 mod chunk;
 mod clock;
+mod cmep;
+mod digits;
+mod encoding;
+mod espi;
 mod feed;
 mod folds;
+mod form;
 mod format;
+mod green_button;
 mod header;
 mod invisible;
 mod join;
 mod layout;
+mod line_form;
 mod lines;
 mod meter_id;
 mod meters;
 mod name;
+mod nem;
+mod nem_day;
 mod number;
 mod numeral;
 mod plan;
+mod product;
+mod quantity;
 mod raw;
+mod records;
 mod rejects;
 mod sniff;
 mod stream;
 mod time;
 mod unit;
 mod value;
+mod xml;
 mod zone;
 
 pub use chunk::Chunk;
-pub use feed::{Column, Columns, Feed, Interval, Label, MeterSource, SlotColumns, ValueColumn};
+pub use encoding::{Encoding, Transcoder};
+pub use feed::{Column, Columns, Feed, FileFormat, Interval, Label, MeterSource, SlotColumns, ValueColumn};
 pub use layout::Layout;
 pub use lines::LINE_BYTES_MAX;
 pub use meter_id::{METER_ID_BYTES_MAX, is_meter_id};
@@ -86,12 +100,24 @@ pub struct Coverage {
     pub skipped: u64,
 }
 
-/// Finds the line of a row without reading the whole upload: the byte offset (in the decoded
-/// content) of the line that holds row 1, then of every [`RowIndex::STEP`]th row's line after it.
+/// Finds the text of a row without reading the whole upload. Offsets count the decoded content.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RowIndex {
-    /// `offsets[i]` is where the line with row `1 + i * STEP` begins.
+    /// `offsets[i]` is where the line with row `1 + i * STEP` begins. Empty where there are `spans`.
     pub offsets: Vec<u64>,
+    /// Where the text of each row is, for uploads whose lines do not all hold as many rows; ascending.
+    pub spans: Vec<Span>,
+}
+
+/// The text of some rows that stand together: those from `first_row` to the next span's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// The first of its rows.
+    pub first_row: u32,
+    /// Where it begins.
+    pub start: u64,
+    /// Its bytes.
+    pub len: u32,
 }
 
 impl RowIndex {
@@ -147,6 +173,16 @@ pub enum Refusal {
         /// What to do about it.
         hint: String,
     },
+    /// XML that is not well-formed, breaks off, or holds what is not read.
+    #[error("line {line}: {problem}")]
+    NotWellFormed {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong there.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// More than 20 % of at least 100 rows failed to decode: the feed has changed.
     #[error("{failed} of {rows} rows do not decode: the feed has changed")]
     FeedChanged {
@@ -185,6 +221,7 @@ impl Refusal {
             Refusal::Empty => "upload_empty",
             Refusal::Header { .. } => "header_unfit",
             Refusal::NotText { .. } => "not_text",
+            Refusal::NotWellFormed { .. } => "not_well_formed",
             Refusal::FeedChanged { .. } => "feed_changed",
             Refusal::TooLarge { .. } => "upload_too_large",
             Refusal::Damaged { .. } => "compression_damaged",
@@ -198,6 +235,7 @@ impl Refusal {
             Refusal::Empty => "send the file again with its rows".to_owned(),
             Refusal::Header { hint, .. }
             | Refusal::NotText { hint, .. }
+            | Refusal::NotWellFormed { hint, .. }
             | Refusal::FeedChanged { hint, .. } => hint.clone(),
             Refusal::TooLarge { .. } => "split the file into smaller uploads".to_owned(),
             Refusal::Damaged { .. } => "send the file again, whole".to_owned(),

@@ -1,12 +1,15 @@
 //! Back from a row to its line, without reading the whole upload.
 //! Both ways must agree on which lines hold rows: [`RowLines`] says it to decode and here.
 
-use super::RowIndex;
+use super::encoding::Encoding;
 use super::lines::split_line;
+use super::{RowIndex, Span};
 
 /// Which lines of a feed hold rows, and how many.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RowLines {
+    /// What the upload's text is written in, where that is not UTF-8.
+    pub encoding: Option<Encoding>,
     /// Rows of each such line, at least 1.
     pub(crate) per_line: u32,
     /// How lines begin that hold none.
@@ -37,7 +40,7 @@ impl RowLines {
 
 impl Default for RowLines {
     fn default() -> RowLines {
-        RowLines { per_line: 1, skip: Vec::new() }
+        RowLines { encoding: None, per_line: 1, skip: Vec::new() }
     }
 }
 
@@ -48,6 +51,22 @@ impl RowIndex {
     pub fn offset_of(&self, row_number: u32) -> Option<u64> {
         let entry = row_number.checked_sub(1)? / RowIndex::STEP;
         self.offsets.get(usize::try_from(entry).ok()?).copied()
+    }
+
+    /// Where the text of a row is, for an upload that has spans; none where there is no such row.
+    #[must_use]
+    pub fn span_of(&self, row_number: u32) -> Option<Span> {
+        let after = self.spans.partition_point(|span| span.first_row <= row_number);
+        self.spans.get(after.checked_sub(1)?).copied()
+    }
+}
+
+impl Span {
+    /// The text in the decoded content.
+    #[must_use]
+    pub fn of<'c>(&self, content: &'c [u8]) -> Option<&'c [u8]> {
+        let start = usize::try_from(self.start).ok()?;
+        content.get(start..start.checked_add(usize::try_from(self.len).ok()?)?)
     }
 }
 
@@ -90,6 +109,14 @@ pub fn raw_lines<'c>(
     lines: &RowLines,
     sink: &mut dyn FnMut(u32, &'c [u8]),
 ) {
+    if !index.spans.is_empty() {
+        for row in rows {
+            if let Some(text) = index.span_of(*row).and_then(|span| span.of(content)) {
+                sink(*row, text);
+            }
+        }
+        return;
+    }
     let place = |row: u32| row.saturating_sub(1) / RowIndex::STEP;
     for part in rows.chunk_by(|a, b| place(*a) == place(*b)) {
         let Some(first) = part.first() else { continue };
@@ -141,10 +168,10 @@ mod tests {
                 .take_while(|line| *line < 3_000)
                 .map(|line| content.find(&format!("line {line}\n")).unwrap() as u64)
                 .collect();
-            let index = RowIndex { offsets };
+            let index = RowIndex { offsets, ..RowIndex::default() };
             let rows = [1, 2, 3, 1_024, 1_025, 1_026, 2_047, 2_900, 3_000 * per_line, 3_000 * per_line + 1];
             let mut found = Vec::new();
-            let row_lines = RowLines { per_line, skip: vec![b"#".to_vec()] };
+            let row_lines = RowLines { per_line, skip: vec![b"#".to_vec()], ..RowLines::default() };
             raw_lines(content.as_bytes(), &index, &rows, &row_lines, &mut |row, line| {
                 found.push((row, line))
             });

@@ -17,7 +17,11 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
     (b"PAR1\x15", "a Parquet file", "export it as CSV"),
     (b"%PDF-", "a PDF document", "ask the sender for the CSV"),
     (b"SQLite format 3\0", "a SQLite database", "export the table as CSV"),
-    (b"<?xml", "an XML document", "ask the sender for CSV"),
+    (
+        b"<?xml",
+        "an XML document",
+        "if it is Green Button, choose its feed: --feed green_button; else ask the sender for CSV",
+    ),
 ];
 
 /// Looks at the first line (or as much of it as there may be) of an upload.
@@ -31,9 +35,9 @@ pub(crate) fn sniff(first_line: &[u8]) -> Option<Refusal> {
             return refuse(problem, hint);
         }
     }
-    let to_utf8 = "save it as UTF-8 (in Excel: CSV UTF-8)";
+    let to_utf8 = "say `encoding = \"utf-16\"` in a feed profile, or save it as UTF-8 (in Excel: CSV UTF-8)";
     if first_line.starts_with(b"\xff\xfe\0\0") || first_line.starts_with(b"\0\0\xfe\xff") {
-        return refuse("UTF-32 text", to_utf8);
+        return refuse("UTF-32 text", "save it as UTF-8 (in Excel: CSV UTF-8)");
     }
     if first_line.starts_with(b"\xff\xfe") || first_line.starts_with(b"\xfe\xff") || is_utf16(first_line) {
         return refuse("UTF-16 text", to_utf8);

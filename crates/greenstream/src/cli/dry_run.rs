@@ -102,7 +102,7 @@ fn decode(
         Err(error) => return Ok(Err(error.to_string())),
     };
     let file: File = open_regular(path)?;
-    let content = Content::new(file, path, config.file.sizes.upload_bytes_max)?;
+    let content = Content::new(file, path, config.file.sizes.upload_bytes_max)?.written_in(feed.encoding);
     let bytes = match content.read_all() {
         Ok(bytes) => bytes,
         Err(ReadFailure::Refused(refusal)) => return Ok(Err(format!("{refusal}; {}", refusal.hint()))),

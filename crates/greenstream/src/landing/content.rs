@@ -6,7 +6,7 @@
 use super::error::{Doing, Error};
 use super::source::{Source, open_regular};
 use flate2::bufread::MultiGzDecoder;
-use greenstream_core::decode::Refusal;
+use greenstream_core::decode::{Encoding, Refusal, Transcoder};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ pub const DECODED_BYTES_MAX: u64 = 1 << 30;
 /// The largest window of a zstd frame, as a power of two: 128 MiB, what the format's own tool
 /// accepts unasked.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Bytes that become UTF-8 at a time.
+const TEXT_BYTES: usize = 64 << 10;
 
 /// Decoded bytes that tell a header: more than any has, few enough to be read for each upload.
 const HEAD_BYTES: u64 = 16 << 10;
@@ -55,10 +58,22 @@ pub enum Failure {
 /// apart; [`Content::read_all`] does so by itself.
 pub struct Content {
     decoder: Decoder,
+    /// Makes the text UTF-8 where it is not.
+    text: Option<Text>,
     path: PathBuf,
     limit: u64,
     /// Decoded bytes given so far.
     given: u64,
+}
+
+/// Text on its way to UTF-8.
+struct Text {
+    transcoder: Transcoder,
+    /// Bytes as they were sent.
+    block: Vec<u8>,
+    /// UTF-8, of which `given` bytes are given.
+    ready: Vec<u8>,
+    given: usize,
 }
 
 enum Decoder {
@@ -116,7 +131,19 @@ impl Content {
             }
             _ => Decoder::Plain(raw),
         };
-        Ok(Content { decoder, path: path.to_owned(), limit, given: 0 })
+        Ok(Content { decoder, text: None, path: path.to_owned(), limit, given: 0 })
+    }
+
+    /// The same as UTF-8, for a feed whose text is in another encoding. Before anything is read.
+    #[must_use]
+    pub fn written_in(self, encoding: Option<Encoding>) -> Content {
+        let text = encoding.map(|encoding| Text {
+            transcoder: encoding.transcoder(),
+            block: vec![0; TEXT_BYTES],
+            ready: Vec::new(),
+            given: 0,
+        });
+        Content { text, ..self }
     }
 
     /// How the bytes are compressed: `gzip`, `zstd` or `none`.
@@ -173,7 +200,7 @@ impl Content {
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         match &mut self.decoder {
-            Decoder::Plain(raw) => {
+            Decoder::Plain(raw) if self.text.is_none() => {
                 raw.0.seek(SeekFrom::Start(bytes))?;
                 self.given = bytes;
             }
@@ -200,12 +227,38 @@ impl Content {
     }
 }
 
-impl Read for Content {
+impl Read for Decoder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.decoder {
+        match self {
             Decoder::Plain(raw) => raw.read(buffer),
             Decoder::Gzip(gzip) => gzip.read(buffer),
             Decoder::Zstd(zstd) => zstd.read(buffer),
+        }
+    }
+}
+
+impl Text {
+    fn read(&mut self, decoder: &mut Decoder, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.ready.len() {
+            let read = decoder.read(&mut self.block)?;
+            (self.given, self.ready) = (0, std::mem::take(&mut self.ready));
+            self.ready.clear();
+            self.transcoder.push(&self.block[..read], read == 0, &mut self.ready);
+            if read == 0 && self.ready.is_empty() {
+                return Ok(0);
+            }
+        }
+        let count = (&self.ready[self.given..]).read(buffer)?;
+        self.given += count;
+        Ok(count)
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.text {
+            None => self.decoder.read(buffer),
+            Some(text) => text.read(&mut self.decoder, buffer),
         };
         let count = read.map_err(|error| self.refusal(error))?;
         self.given += count as u64;

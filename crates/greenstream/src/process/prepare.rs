@@ -123,7 +123,8 @@ impl Preparer {
         let mut source = self
             .objects
             .content(&upload.object, self.upload_bytes_max)
-            .map_err(|error| Obstacle::World(error.into()))?;
+            .map_err(|error| Obstacle::World(error.into()))?
+            .written_in(feed.encoding);
         let mut stream = decoder.stream();
         let landed_bytes = usize::try_from(landed.bytes).unwrap_or(usize::MAX);
         let mut content = Some(Vec::with_capacity(landed_bytes.min(KEPT_BYTES_MAX)));

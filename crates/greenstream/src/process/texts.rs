@@ -114,9 +114,20 @@ impl Library {
                 "upload {upload} could be decoded before and cannot now: {refusal}"
             )),
         };
-        let mut content = self.objects.content(object, u64::MAX)?;
+        let mut content = self.objects.content(object, u64::MAX)?.written_in(lines.encoding);
         // what has been read and may be wanted: a line may hold rows of this part and of the next
         let (mut held, mut held_from) = (Vec::new(), 0_u64);
+        for row in rows.iter().filter(|_| !index.spans.is_empty()) {
+            let Some(span) = index.span_of(*row) else { continue };
+            let read = advance(&mut content, &mut held, held_from, span.start);
+            held_from = span.start;
+            let len = span.len as usize;
+            let more = len.saturating_sub(held.len()) as u64;
+            if let Err(error) = read.and_then(|()| (&mut content).take(more).read_to_end(&mut held)) {
+                return Err(failed(content.failure(error)));
+            }
+            texts.push(((upload, *row), text(held.get(..len).unwrap_or(&held))));
+        }
         for part in rows.chunk_by(|a, b| (a - 1) / RowIndex::STEP == (b - 1) / RowIndex::STEP) {
             let Some(first) = part.first() else { continue };
             let entry = ((first - 1) / RowIndex::STEP) as usize;

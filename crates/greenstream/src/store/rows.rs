@@ -1,6 +1,6 @@
 //! How SQLite's rows become ours: for each kind its columns, and the type they make.
 
-use greenstream_core::decode::RowIndex;
+use greenstream_core::decode::{RowIndex, Span};
 use greenstream_core::{Flags, HOUR, Power, Reading, Reason, Standing, Ts};
 use rusqlite::Row;
 
@@ -199,15 +199,68 @@ pub(super) fn place(ts: Ts) -> (i64, i64) {
     (ts.hour(), ts.micros().rem_euclid(HOUR))
 }
 
-/// The row index as bytes, eight for each offset, little endian.
+/// Stands before spans, where the offset of row 1 would: no content is as long.
+const SPANS: [u8; 8] = u64::MAX.to_le_bytes();
+
+/// The row index as bytes: eight for each offset, little endian; or a mark and the spans, each as the
+/// steps to its first row and start, and its length.
 pub(super) fn index_bytes(index: &RowIndex) -> Vec<u8> {
-    index.offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect()
+    if index.spans.is_empty() {
+        return index.offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+    }
+    let mut bytes = SPANS.to_vec();
+    let (mut row, mut end) = (0, 0);
+    for span in &index.spans {
+        // spans ascend and do not overlap; wrapping steps bring any others back too
+        put_number(&mut bytes, u64::from(span.first_row.wrapping_sub(row)));
+        put_number(&mut bytes, span.start.wrapping_sub(end));
+        put_number(&mut bytes, u64::from(span.len));
+        (row, end) = (span.first_row, span.start.wrapping_add(u64::from(span.len)));
+    }
+    bytes
 }
 
 /// The inverse of [`index_bytes`].
 pub(super) fn index_from(bytes: &[u8]) -> RowIndex {
-    let (offsets, _) = bytes.as_chunks::<8>();
-    RowIndex { offsets: offsets.iter().map(|offset| u64::from_le_bytes(*offset)).collect() }
+    let Some(mut rest) = bytes.strip_prefix(&SPANS) else {
+        let (offsets, _) = bytes.as_chunks::<8>();
+        let offsets = offsets.iter().map(|offset| u64::from_le_bytes(*offset)).collect();
+        return RowIndex { offsets, ..RowIndex::default() };
+    };
+    let mut spans = Vec::new();
+    let (mut row, mut end) = (0_u32, 0_u64);
+    while let (Some(rows), Some(step), Some(len)) =
+        (take_number(&mut rest), take_number(&mut rest), take_number(&mut rest))
+    {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        row = row.wrapping_add(u32::try_from(rows).unwrap_or(u32::MAX));
+        let start = end.wrapping_add(step);
+        spans.push(Span { first_row: row, start, len });
+        end = start.wrapping_add(u64::from(len));
+    }
+    RowIndex { spans, ..RowIndex::default() }
+}
+
+/// Seven bits a byte, the lowest first; the highest bit says that more follow (LEB128).
+fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
+}
+
+fn take_number(bytes: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut shift) = (0, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+        shift += 7;
+    }
 }
 
 pub(super) fn power(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Power>> {
@@ -257,7 +310,12 @@ mod tests {
 
     #[test]
     fn a_row_index_survives_its_bytes() {
-        let index = RowIndex { offsets: vec![0, 41, u64::MAX] };
-        assert_eq!(index_from(&index_bytes(&index)), index);
+        let offsets = RowIndex { offsets: vec![0, 41, u64::MAX], ..RowIndex::default() };
+        let span = |first_row, start, len| Span { first_row, start, len };
+        let spans = vec![span(1, 40, 12), span(49, 52, 900), span(u32::MAX, 1 << 40, u32::MAX)];
+        let spans = RowIndex { spans, ..RowIndex::default() };
+        for index in [RowIndex::default(), offsets, spans] {
+            assert_eq!(index_from(&index_bytes(&index)), index);
+        }
     }
 }

@@ -203,7 +203,7 @@ fn landed(upload: u32) -> Landed {
 }
 
 fn done(upload: u32, rows: u32) -> Option<Outcome> {
-    let index = RowIndex { offsets: vec![40, 4_000] };
+    let index = RowIndex { offsets: vec![40, 4_000], ..RowIndex::default() };
     Some(Outcome {
         upload,
         rows,
