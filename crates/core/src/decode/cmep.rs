@@ -37,8 +37,6 @@ pub(crate) struct Cmep {
     /// A value times its constant.
     number: Vec<u8>,
     has_begun: bool,
-    /// Why a record was passed over.
-    passed_over: Option<String>,
 }
 
 /// Whether an upload that begins so is CMEP.
@@ -59,13 +57,7 @@ struct Series {
 
 impl Cmep {
     pub(crate) fn new(clock: ClockPlan) -> Cmep {
-        Cmep {
-            records: Records::new(clock),
-            fields: Fields::default(),
-            number: Vec::new(),
-            has_begun: false,
-            passed_over: None,
-        }
+        Cmep { records: Records::new(clock), fields: Fields::default(), number: Vec::new(), has_begun: false }
     }
 
     fn record(&mut self, fields: &Fields, line: &CutLine<'_>, len: usize) {
@@ -73,7 +65,7 @@ impl Cmep {
         if !is(0, "MEPMD01") {
             // registers, loads, administration: other records of the protocol
             if fields.get(0).starts_with(b"MEP") {
-                return self.pass_over(line, fields.get(0));
+                return self.records.of_nothing(line.bytes);
             }
             return self.malformed(line, len, 1);
         }
@@ -81,14 +73,14 @@ impl Cmep {
             return self.malformed(line, len, 1);
         }
         if PURPOSES_PASSED_OVER.iter().any(|purpose| is(PURPOSE, purpose)) {
-            return self.pass_over(line, fields.get(PURPOSE));
+            return self.records.of_nothing(line.bytes);
         }
         if !is(COMMODITY, "E") {
-            return self.pass_over(line, fields.get(COMMODITY));
+            return self.records.of_nothing(line.bytes);
         }
         let quantity = quantity(fields.get(UNITS));
         if quantity == Quantity::Other {
-            return self.pass_over(line, fields.get(UNITS));
+            return self.records.of_nothing(line.bytes);
         }
         match series(fields, quantity) {
             None => {
@@ -145,11 +137,6 @@ impl Cmep {
         self.records.begin(line.start, len);
         self.records.of_rows(line.bytes);
         self.records.malformed(rows);
-    }
-
-    fn pass_over(&mut self, line: &CutLine<'_>, why: &[u8]) {
-        self.passed_over.get_or_insert_with(|| shown(why));
-        self.records.of_nothing(line.bytes);
     }
 }
 
@@ -238,18 +225,9 @@ impl LineReader for Cmep {
         &mut self.records
     }
 
-    fn finish(self, lines: u64) -> Result<Decoded, Refusal> {
+    fn finish(self, _lines: u64) -> Result<Decoded, Refusal> {
         if !self.has_begun {
             return Err(Refusal::Empty);
-        }
-        if let (0, Some(why)) = (self.records.rows(), self.passed_over) {
-            let problem =
-                format!("the upload ends without intervals of electric energy or power, but with {why}");
-            return Err(refuse(
-                lines,
-                problem,
-                "send records `MEPMD01` of commodity E in WH, KWH or MWH, or W, KW or MW",
-            ));
         }
         self.records.finish(&hint)
     }

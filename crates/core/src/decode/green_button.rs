@@ -40,8 +40,8 @@ enum Kind {
     /// Electric energy or power, of values times ten to a power, over so many seconds where a reading
     /// does not say it.
     Active(Unit, i32, Option<u32>),
-    /// Another quantity, by its unit of measure, or the count of a register.
-    Other(u32),
+    /// Another quantity, or the count of a register.
+    Other,
     /// There is no unit of measure.
     Unknown,
 }
@@ -52,7 +52,7 @@ impl Kind {
         let unit = match says.uom {
             Some(72) => Unit::Wh,
             Some(38) => Unit::W,
-            Some(uom) => return Kind::Other(uom),
+            Some(_) => return Kind::Other,
             None => return Kind::Unknown,
         };
         // 1 and 2 are electricity, metered on either side of a transformer
@@ -62,7 +62,7 @@ impl Kind {
         if is_electric && !is_register {
             Kind::Active(unit, says.multiplier, says.length)
         } else {
-            Kind::Other(says.uom.unwrap_or(0))
+            Kind::Other
         }
     }
 }
@@ -95,18 +95,9 @@ impl Form for GreenButton {
             let problem = "the XML ends without an `IntervalReading` of ESPI".to_owned();
             return header(problem, "send Green Button data: a feed with interval blocks");
         }
-        let mut rows = Rows {
-            has_zone: !matches!(clock.zone, ZonePlan::Unknown),
-            records: Records::new(clock),
-            other: None,
-        };
+        let mut rows =
+            Rows { has_zone: !matches!(clock.zone, ZonePlan::Unknown), records: Records::new(clock) };
         rows.take(&document);
-        if let (0, Some(uom)) = (rows.records.rows(), rows.other) {
-            let problem = format!(
-                "the XML has no reading of electric energy or power per interval, but of unit of measure {uom}"
-            );
-            return header(problem, "send readings of unit of measure 72 (Wh) or 38 (W)");
-        }
         let coverage = rows.records.coverage();
         rows.records.of_header(bytes - coverage.rows - coverage.skipped);
         rows.records.finish(&hint)
@@ -117,8 +108,6 @@ impl Form for GreenButton {
 struct Rows {
     has_zone: bool,
     records: Records,
-    /// The unit of measure of readings that were passed over.
-    other: Option<u32>,
 }
 
 impl Rows {
@@ -138,8 +127,7 @@ impl Rows {
         for index in readings {
             let Some(held) = document.held.get(index) else { return };
             let bytes = u64::from(held.place.len);
-            if let Kind::Other(uom) = series.kind {
-                self.other = Some(uom);
+            if series.kind == Kind::Other {
                 self.records.of_nothing(bytes);
                 continue;
             }
@@ -192,7 +180,7 @@ fn series(document: &Document) -> FxHashMap<&[u8], Series> {
 /// then each is a meter of its own.
 fn tell_apart(all: &mut FxHashMap<&[u8], Series>) {
     let mut counts: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
-    for series in all.values().filter(|series| !matches!(series.kind, Kind::Other(_))) {
+    for series in all.values().filter(|series| series.kind != Kind::Other) {
         *counts.entry(series.meter.clone()).or_default() += 1;
     }
     for (link, series) in all {

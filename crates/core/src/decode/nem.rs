@@ -39,8 +39,8 @@ pub(crate) struct Nem {
     day: Option<Day>,
     /// Whether 400, 500 and 550 records belong to the rows given last.
     follows: bool,
-    /// The unit of a channel that was passed over.
-    passed_over: Option<String>,
+    /// Whether there was a 300 or 250 record, of any quantity.
+    has_data: bool,
 }
 
 /// What the last 200 record says of those that follow.
@@ -95,7 +95,7 @@ impl Nem {
             channel: Channel::Unknown,
             day: None,
             follows: false,
-            passed_over: None,
+            has_data: false,
         }
     }
 
@@ -106,6 +106,7 @@ impl Nem {
             b"400" | b"500" | b"550" => self.detail(&fields, line, text),
             kind => {
                 self.end_day();
+                self.has_data |= matches!(kind, b"300" | b"250");
                 match kind {
                     b"100" if is_version(fields.get(1)) => self.records.of_header(line.bytes),
                     b"100" => {
@@ -132,10 +133,7 @@ impl Nem {
         let quantity = Quantity::of(fields.get(7));
         let is_whole = fields.len() >= CHANNEL_FIELDS;
         self.channel = match Length::parse(fields.get(8)) {
-            _ if is_whole && quantity == Quantity::Other => {
-                self.pass_over(fields.get(7));
-                Channel::PassedOver
-            }
+            _ if is_whole && quantity == Quantity::Other => Channel::PassedOver,
             None => {
                 self.channel = Channel::Unknown;
                 return self.malformed(line, text.len(), 1);
@@ -189,7 +187,6 @@ impl Nem {
         }
         let quantity = Quantity::of(fields.get(19));
         if quantity == Quantity::Other {
-            self.pass_over(fields.get(19));
             return self.records.of_nothing(line.bytes);
         }
         let (from, to) = (digits::wall(fields.get(9)), digits::wall(fields.get(14)));
@@ -221,10 +218,6 @@ impl Nem {
     fn malformed(&mut self, line: &CutLine<'_>, len: usize, rows: u16) {
         self.begin(line, len);
         self.records.malformed(rows);
-    }
-
-    fn pass_over(&mut self, unit: &[u8]) {
-        self.passed_over.get_or_insert_with(|| shown(unit));
     }
 
     /// Gives the rows of the day, now that no record of it can come any more.
@@ -277,20 +270,9 @@ impl LineReader for Nem {
         if !self.has_begun {
             return Err(Refusal::Empty);
         }
-        if self.records.rows() == 0 {
-            let (problem, hint) = match self.passed_over {
-                Some(unit) => (
-                    format!(
-                        "the upload ends without a reading of active energy or power; its unit is {unit}"
-                    ),
-                    "send the channels in Wh, kWh or MWh, or W, kW or MW",
-                ),
-                None => (
-                    "the upload ends without a 300 or 250 record".to_owned(),
-                    "send the file again with its readings",
-                ),
-            };
-            return Err(refuse(lines, problem, hint));
+        if !self.has_data && self.records.rows() == 0 {
+            let problem = "the upload ends without a 300 or 250 record".to_owned();
+            return Err(refuse(lines, problem, "send the file again with its readings"));
         }
         self.records.finish(&hint)
     }
