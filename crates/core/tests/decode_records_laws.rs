@@ -154,6 +154,7 @@ fn xml_piece() -> impl Strategy<Value = Vec<u8>> {
         block(1, &two),
         block(2, &reading("1792915200", "3600", "<![CDATA[7]]>")),
         block(1, &reading("x", "86400", "")),
+        block(1, &reading("1772415000", "900", "\u{feff}5")),
         kind(1, "72"),
         kind(2, "169"),
         kind(2, "38"),
