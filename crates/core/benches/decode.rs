@@ -48,6 +48,106 @@ fn main() {
     for (name, _) in Feed::built_in() {
         shipped(name);
     }
+    measure_form("nem12", &nem12());
+    measure_form("green_button", &green_button());
+    measure_form("cmep", &cmep());
+}
+
+/// A year of half-hours of ten NMIs.
+fn nem12() -> String {
+    let mut text = String::from("100,NEM12,202401010000,MDP,RETAILER\n");
+    for nmi in 0..10 {
+        let _ = writeln!(text, "200,600123456{nmi},E1,1,E1,N1,SERIAL,kWh,30,");
+        for day in 0..336_u32 {
+            let _ = write!(text, "300,2023{:02}{:02}", day / 28 + 1, day % 28 + 1);
+            for slot in 0..48_u32 {
+                let _ = write!(text, ",0.{:03}", (day * 48 + slot).wrapping_mul(2_654_435_761) % 1_000);
+            }
+            let variable = day % 10 == 0;
+            let quality = if variable { "V" } else { "A" };
+            let _ = writeln!(text, ",{quality},,,20240101000000,");
+            if variable {
+                text.push_str("400,1,20,F14,76,\n400,21,48,A,,\n");
+            }
+        }
+    }
+    text.push_str("900\n");
+    text
+}
+
+/// Years of hours of one usage point, indented as data custodians write it.
+fn green_button() -> String {
+    let mut text = String::from(
+        "<?xml version=\"1.0\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n <entry>\n  <link rel=\"self\" \
+         href=\"ReadingType/1\"/>\n  <content><ReadingType xmlns=\"http://naesb.org/espi\"><uom>72</uom>\
+         </ReadingType></content>\n </entry>\n",
+    );
+    for day in 0..4_000_u32 {
+        let own = format!("User/1/UsagePoint/1/MeterReading/1/IntervalBlock/{day}");
+        let _ = write!(text, " <entry>\n  <link rel=\"self\" href=\"{own}\"/>\n  <content>\n");
+        text.push_str("   <IntervalBlock xmlns=\"http://naesb.org/espi\">\n");
+        for hour in 0..24 {
+            let start = 1_262_304_000 + (day * 24 + hour) * 3_600;
+            let value = start.wrapping_mul(2_654_435_761) % 3_000;
+            let _ = write!(
+                text,
+                "    <IntervalReading>\n     <timePeriod>\n      <duration>3600</duration>\n      \
+                 <start>{start}</start>\n     </timePeriod>\n     <value>{value}</value>\n    </IntervalReading>\n"
+            );
+        }
+        text.push_str("   </IntervalBlock>\n  </content>\n </entry>\n");
+    }
+    text.push_str("</feed>\n");
+    text
+}
+
+/// Days of quarter-hours.
+fn cmep() -> String {
+    let mut text = String::new();
+    for record in 0..3_000_u32 {
+        let (meter, day) = (record / 28, record % 28 + 1);
+        let _ = write!(
+            text,
+            "MEPMD01,19970819,UTILITY,,RETAILER,,202402010000,METER{meter},OK,E,KWH,1,00000015,96"
+        );
+        for slot in 1..=96_u32 {
+            let (hour, minute) = (slot / 4, slot % 4 * 15);
+            let value = (record * 96 + slot).wrapping_mul(2_654_435_761) % 1_000;
+            let _ = write!(text, ",202401{day:02}{hour:02}{minute:02},R,0.{value:03}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The same for a format of its own, which is read as a stream, in pieces as files are.
+fn measure_form(name: &str, content: &str) {
+    let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
+    if wanted.is_some_and(|part| !format!("profile {name}").contains(&part)) {
+        return;
+    }
+    let (_, profile) =
+        Feed::built_in().into_iter().find(|(known, _)| *known == name).expect("the profile ships");
+    let feed: Feed = toml::from_str(profile).expect("the built-in feed reads");
+    let given = Given { time_zone: Some("UTC"), name: "upload", landed_at: Ts::MAX };
+    let decoder = feed.compile(&given).expect("the feed compiles");
+    let work = || {
+        let mut stream = decoder.stream();
+        for piece in content.as_bytes().chunks(256 << 10) {
+            stream.push(piece).expect("the upload decodes");
+        }
+        let decoded = stream.finish().expect("the upload decodes");
+        assert!(decoded.rejects.is_empty());
+        black_box(decoded).row_count()
+    };
+    let (rows, time) = (work(), best(work).as_secs_f64());
+    let million = |count: usize| f64::from(u32::try_from(count).unwrap_or(0)) / time / 1e6;
+    println!(
+        "{:<40} {rows:>8} rows  {:>6.1} million rows/s on one core, {:>6.1} MB/s",
+        format!("profile {name}"),
+        million(rows),
+        million(content.len())
+    );
 }
 
 /// Measures a shipped profile on a file of its supplier's form: a year of hours or quarter-hours.

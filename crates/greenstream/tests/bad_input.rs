@@ -140,6 +140,36 @@ fn uploads_without_rows() {
 }
 
 #[test]
+fn formats_of_their_own_that_are_broken_name_the_place_and_the_way_out() {
+    let no_energy = "100,NEM12,202603020100,MDP,RET\n900\n";
+    dead(
+        "an empty NEM12",
+        &file(no_energy),
+        "header_unfit",
+        "line 2: the upload ends without",
+        "its readings",
+    );
+    let xml = "<?xml version=\"1.0\"?>\n<feed xmlns=\"http://naesb.org/espi\">\n";
+    dead(
+        "an XML that breaks off",
+        &file(xml),
+        "not_well_formed",
+        "breaks off within the element `feed`",
+        "whole",
+    );
+    let bomb = format!("<!DOCTYPE a [<!ENTITY b \"c\">]>{xml}</feed>");
+    dead(
+        "an XML with a document type",
+        &file(bomb),
+        "not_well_formed",
+        "line 1: the XML has a document type",
+        "ESPI",
+    );
+    let other = "<?xml version=\"1.0\"?>\n<html/>\n";
+    dead("another XML", &file(other), "not_text", "an XML document", "--feed green_button");
+}
+
+#[test]
 fn headers_that_do_not_fit_name_what_they_miss_and_the_way_out() {
     let unfit = |case: &str, header: &str, problem: &str, way_out: &str| {
         dead(case, &file(format!("{header}\n{ROW}")), "header_unfit", problem, way_out);

@@ -74,6 +74,36 @@ fn the_same_bytes_under_another_zone_are_refused_with_the_way_out() {
     survives_a_rebuild(&home);
 }
 
+#[test]
+fn formats_of_their_own_are_found_by_their_content_and_show_their_records() {
+    let home = Home::new();
+    let day = "300,20260301,1.5,-9,V,,,20260302010000,\n400,1,1,A,,\n400,2,2,S14,61,\"a, <b>\"";
+    let nem = format!("100,NEM12,202603020100,MDP,RET\n200,N1,E1,1,E1,,S,kWh,720,\n{day}\n900\n");
+    let reading = "<IntervalReading><timePeriod><duration>900</duration><start>1772323200</start></timePeriod>\
+        <value>-250</value></IntervalReading>";
+    let xml = format!(
+        "<?xml version=\"1.0\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n<entry>\
+         <link rel=\"self\" href=\"User/7/UsagePoint/1/MeterReading/1/IntervalBlock/1\"/>\
+         <content><IntervalBlock xmlns=\"http://naesb.org/espi\">{reading}</IntervalBlock></content></entry>\n\
+         <entry><link rel=\"self\" href=\"ReadingType/1\"/><content><ReadingType><uom>72</uom></ReadingType>\
+         </content></entry></feed>\n"
+    );
+    let record =
+        "MEPMD01,19970819,UTILITY,,RET,,202603020100,C1,OK,E,KWH,1,00000015,2,202603010015,,-1,,R,0.25";
+    home.ok(&["ingest", &home.file("anything.txt", &nem), &home.file("data.xml", &xml)]);
+    let cmep = home.file("week.dat", format!("{record}\n"));
+    home.ok(&["ingest", "--time-zone", "America/Los_Angeles", &cmep]);
+    let found = columns(&home.export("readings"), &["meter_id", "ts", "kw", "row_number"]);
+    assert_eq!(found, ["C1 2026-03-01T08:15:00Z 1 2", "N1-E1 2026-02-28T14:00:00Z 0.125 1"]);
+    let queue = home.export("error-queue");
+    let shown = columns(&queue, &["meter_id", "row_number", "reason"]);
+    assert_eq!(shown, ["N1-E1 2 value_negative", "7-1 1 value_negative", "C1 1 value_negative"]);
+    let raw: Vec<_> = queue.iter().map(|row| row["raw"].as_str()).collect();
+    assert_eq!(raw, [day, reading, record]);
+    home.ok(&["explain", "N1-E1", "2026-02-28T14:00:00Z"]).says("400,2,2,S14,61");
+    survives_a_rebuild(&home);
+}
+
 /// A profile for files delimited by semicolons.
 const SEMICOLONS: &str = "name = \"semi\"\ndelimiter = \";\"\n[columns]\nmeter = \"meter_id\"\n\
     timestamp = \"timestamp\"\nvalue = \"energy_value\"\nunit = \"energy_unit\"\n";

@@ -30,6 +30,9 @@ pub struct Feed {
     /// What the text is written in; UTF-8 where it is left out.
     #[serde(default)]
     pub encoding: Option<Encoding>,
+    /// What the file is: lines of columns, or a format that says by itself where to find what.
+    #[serde(default)]
+    pub format: FileFormat,
     /// Whether the first line names the columns.
     #[serde(default = "yes")]
     pub header: bool,
@@ -91,7 +94,23 @@ pub struct Feed {
     #[serde(default)]
     pub guarded: bool,
     /// Where in a line to find what.
+    #[serde(default)]
     pub columns: Columns,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileFormat {
+    /// Lines of columns.
+    #[default]
+    Csv,
+    /// AEMO's meter data file format, NEM12 (intervals) and NEM13 (register readings).
+    Nem12,
+    /// The XML of Green Button (ESPI).
+    GreenButton,
+    /// The interval records of the California Metering Exchange Protocol.
+    Cmep,
 }
 
 /// Which end of its interval a timestamp names.
@@ -109,7 +128,7 @@ pub enum Label {
 }
 
 /// The columns of a feed.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
     /// The meter's id; or else [`Feed::meter`].
@@ -243,6 +262,16 @@ impl Interval {
         }
     }
 
+    /// The longest that a record may say by itself, in seconds: a register that is read once a year.
+    /// More than 416 days would take [`super::number`] beyond its range.
+    const RECORD_SECONDS_MAX: u32 = 400 * 86_400;
+
+    /// The length that a record says; none where that is nothing or more than 400 days.
+    pub(crate) fn of_record(seconds: i64) -> Option<Interval> {
+        let seconds = u32::try_from(seconds).ok()?;
+        (1..=Interval::RECORD_SECONDS_MAX).contains(&seconds).then_some(Interval(seconds))
+    }
+
     /// The length in seconds.
     #[must_use]
     pub const fn seconds(self) -> u32 {
@@ -260,6 +289,7 @@ impl Feed {
             names: Vec::new(),
             by_header: false,
             encoding: None,
+            format: FileFormat::Csv,
             header: true,
             delimiter: ',',
             meter: None,
@@ -300,7 +330,7 @@ impl Feed {
 
     /// Profiles of public data sets, as (name, TOML): to use, and to copy from.
     #[must_use]
-    pub const fn built_in() -> [(&'static str, &'static str); 20] {
+    pub const fn built_in() -> [(&'static str, &'static str); 23] {
         [
             ("london", include_str!("feeds/london.toml")),
             ("sgsc", include_str!("feeds/sgsc.toml")),
@@ -322,6 +352,9 @@ impl Feed {
             ("smart_meter_texas", include_str!("feeds/smart_meter_texas.toml")),
             ("swiss_slots", include_str!("feeds/swiss_slots.toml")),
             ("uci_household", include_str!("feeds/uci_household.toml")),
+            ("nem12", include_str!("feeds/nem12.toml")),
+            ("green_button", include_str!("feeds/green_button.toml")),
+            ("cmep", include_str!("feeds/cmep.toml")),
         ]
     }
 
@@ -345,7 +378,7 @@ impl Feed {
             }
         };
         let given = Given { time_zone: None, name: upload_name, landed_at: Ts::MAX };
-        self.compile(&given).is_ok_and(|decoder| decoder.layout(head).is_ok())
+        self.compile(&given).is_ok_and(|decoder| decoder.fits(head))
     }
 
     /// How rows are found again: the text's encoding, which lines hold rows, and how many each.

@@ -10,7 +10,7 @@ use super::feed::Column;
 use super::header::{Header, shown};
 use super::lines::LINE_BYTES_MAX;
 use super::numeral::Numerals;
-use super::plan::{Decoder, MeterPlan, Plan, RichPlan, UnitPlan, ZonePlan};
+use super::plan::{Decoder, Kind, MeterPlan, Plan, RichPlan, UnitPlan, ZonePlan};
 use super::raw::RowLines;
 use super::sniff::sniff;
 use super::unit::{Conversion, Units};
@@ -91,15 +91,27 @@ pub(crate) enum Opened {
 }
 
 impl Decoder {
-    /// Reads the start of an upload: `content` holds its first lines up to the header's end at
+    /// Reads the start of an upload of lines of columns: `content` holds its first lines up to the header's end at
     /// least, or the whole upload.
     ///
     /// # Errors
     /// [`Refusal`] where nothing of the upload can be read.
     pub fn layout(&self, content: &[u8]) -> Result<Layout, Refusal> {
-        match Opening::default().read(&self.plan, content, true)? {
+        let Kind::Lines(plan) = &self.kind else {
+            let problem = "the feed's format has no lines of columns".to_owned();
+            return Err(Refusal::NotText { problem, hint: "read it as a stream".to_owned() });
+        };
+        match Opening::default().read(plan, content, true)? {
             Opened::Layout(layout, _) => Ok(*layout),
             Opened::NeedsMore(_) => Err(Refusal::Empty),
+        }
+    }
+
+    /// Whether an upload that begins with `head` is what the feed says.
+    pub(crate) fn fits(&self, head: &[u8]) -> bool {
+        match &self.kind {
+            Kind::Lines(_) => self.layout(head).is_ok(),
+            Kind::Form(form) => form.fits(head),
         }
     }
 }

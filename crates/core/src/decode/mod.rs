@@ -9,22 +9,33 @@
 
 mod chunk;
 mod clock;
+mod cmep;
+mod digits;
 mod encoding;
+mod espi;
 mod feed;
 mod folds;
+mod form;
 mod format;
+mod green_button;
 mod header;
 mod invisible;
 mod join;
 mod layout;
+mod line_form;
 mod lines;
 mod meter_id;
 mod meters;
 mod name;
+mod nem;
+mod nem_day;
 mod number;
 mod numeral;
 mod plan;
+mod product;
+mod quantity;
 mod raw;
+mod records;
 mod registers;
 mod rejects;
 mod sniff;
@@ -32,12 +43,14 @@ mod stream;
 mod time;
 mod unit;
 mod value;
+mod xml;
 mod zone;
 
 pub use chunk::Chunk;
 pub use encoding::{Encoding, Transcoder};
 pub use feed::{
-    Column, Columns, Feed, Interval, Label, MeterSource, OnlyColumn, SeasonColumn, SlotColumns, ValueColumn,
+    Column, Columns, Feed, FileFormat, Interval, Label, MeterSource, OnlyColumn, SeasonColumn, SlotColumns,
+    ValueColumn,
 };
 pub use layout::Layout;
 pub use lines::LINE_BYTES_MAX;
@@ -168,6 +181,16 @@ pub enum Refusal {
         /// What to do about it.
         hint: String,
     },
+    /// XML that is not well-formed, breaks off, or holds what is not read.
+    #[error("line {line}: {problem}")]
+    NotWellFormed {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong there.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// More than 20 % of at least 100 rows failed to decode: the feed has changed.
     #[error("{failed} of {rows} rows do not decode: the feed has changed")]
     FeedChanged {
@@ -206,6 +229,7 @@ impl Refusal {
             Refusal::Empty => "upload_empty",
             Refusal::Header { .. } => "header_unfit",
             Refusal::NotText { .. } => "not_text",
+            Refusal::NotWellFormed { .. } => "not_well_formed",
             Refusal::FeedChanged { .. } => "feed_changed",
             Refusal::TooLarge { .. } => "upload_too_large",
             Refusal::Damaged { .. } => "compression_damaged",
@@ -219,6 +243,7 @@ impl Refusal {
             Refusal::Empty => "send the file again with its rows".to_owned(),
             Refusal::Header { hint, .. }
             | Refusal::NotText { hint, .. }
+            | Refusal::NotWellFormed { hint, .. }
             | Refusal::FeedChanged { hint, .. } => hint.clone(),
             Refusal::TooLarge { .. } => "split the file into smaller uploads".to_owned(),
             Refusal::Damaged { .. } => "send the file again, whole".to_owned(),

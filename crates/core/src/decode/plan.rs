@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::feed::{Column, Feed, Interval, Label, MeterSource};
+use super::feed::{Column, Columns, Feed, FileFormat, Interval, Label, MeterSource};
+use super::form::FormPlan;
 use super::format::Format;
 use super::meter_id::is_meter_id;
 use super::name;
@@ -53,7 +54,15 @@ pub enum FeedError {
 /// Reads uploads of one feed under one zone, name and landing time.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Lines of columns.
+    Lines(Arc<Plan>),
+    /// A format of its own.
+    Form(FormPlan),
 }
 
 /// Everything but the positions of the columns, which the header tells.
@@ -180,6 +189,10 @@ impl Feed {
     /// does not tell the meter that the feed takes from it.
     pub fn compile(&self, given: &Given<'_>) -> Result<Decoder, FeedError> {
         self.check()?;
+        let mut clock = ClockPlan::new(given.time_zone.or(self.time_zone.as_deref()), given.landed_at)?;
+        if self.format != FileFormat::Csv {
+            return Ok(Decoder { kind: Kind::Form(FormPlan { format: self.format, clock }) });
+        }
         let columns = &self.columns;
         let meter = match (columns.meter.as_ref().or(columns.meter_parts.first()), &self.meter) {
             (Some(column), _) => MeterPlan::Column(column.clone()),
@@ -202,8 +215,7 @@ impl Feed {
         let single = columns.value.iter().map(|column| (column.clone(), String::new()));
         let several = columns.values.iter().map(|v| (v.column.clone(), v.meter_suffix.clone()));
         let timestamp = columns.timestamp.as_ref().or(columns.date.as_ref());
-        let mut clock = ClockPlan::new(given.time_zone.or(self.time_zone.as_deref()), given.landed_at)?;
-        clock.format = self.format().map_err(|problem| self.problem(problem))?;
+        clock.format = self.time_pattern().map_err(|problem| self.problem(problem))?;
         let length = self.interval.map_or(0, |interval| i64::from(interval.seconds()) * SECOND);
         match self.label {
             Label::Start => {}
@@ -224,7 +236,7 @@ impl Feed {
             rich: self.rich(length),
             energy: self.energy(),
         };
-        Ok(Decoder { plan: Arc::new(plan) })
+        Ok(Decoder { kind: Kind::Lines(Arc::new(plan)) })
     }
 
     /// What the lines take beyond a column for each thing; none for a plain feed.
@@ -259,7 +271,7 @@ impl Feed {
         (!is_plain).then_some(rich)
     }
 
-    fn format(&self) -> Result<Option<Format>, &'static str> {
+    fn time_pattern(&self) -> Result<Option<Format>, &'static str> {
         match &self.time_format {
             Some(pattern) => Format::compile(pattern, self.year).map(Some),
             None if self.year.is_some() => Err("`year` needs a `time_format`"),
@@ -294,7 +306,11 @@ impl Feed {
     /// # Errors
     /// [`FeedError::Profile`] or [`FeedError::Zone`] with the first thing that does not.
     pub fn check(&self) -> Result<(), FeedError> {
-        self.check_shape().and_then(|()| self.check_texts()).map_err(|problem| self.problem(problem))?;
+        let fits = match self.format {
+            FileFormat::Csv => self.check_shape().and_then(|()| self.check_texts()),
+            _ => self.check_form(),
+        };
+        fits.map_err(|problem| self.problem(problem))?;
         ClockPlan::new(self.time_zone.as_deref(), Ts::MIN).map(drop)
     }
 
@@ -318,7 +334,7 @@ impl Feed {
         if columns.time.is_some() && columns.date.is_none() {
             return Err("`columns.time` needs `columns.date`");
         }
-        self.format()?;
+        self.time_pattern()?;
         if columns.unit.is_some() == self.unit.is_some() {
             return Err("the unit must come from `columns.unit` or from `unit`, from one of them");
         }
@@ -396,6 +412,24 @@ impl Feed {
         let only = columns.only.iter().map(|only| &only.column).chain(&columns.factor).chain(&columns.offset);
         let others = only.chain(columns.season.iter().map(|season| &season.column)).chain(slots);
         whose.chain(when).chain(&columns.value).chain(values).chain(others).any(is_named)
+    }
+
+    /// A format of its own says all but the zone and the names by itself.
+    fn check_form(&self) -> Result<(), &'static str> {
+        let plain = Feed {
+            name: self.name.clone(),
+            names: self.names.clone(),
+            by_header: self.by_header,
+            encoding: self.encoding,
+            format: self.format,
+            time_zone: self.time_zone.clone(),
+            columns: Columns::default(),
+            ..Feed::default_feed()
+        };
+        if *self == plain {
+            return Ok(());
+        }
+        Err("a `format` other than csv takes only `names`, `by_header`, `encoding` and `time_zone` beside it")
     }
 
     /// Whether what is said of numbers and lines can be meant.
@@ -533,7 +567,7 @@ mod tests {
         for (name, text) in Feed::built_in() {
             let feed = feed(text);
             assert_eq!(feed.name, name);
-            let given = ["x.csv", "x.txt"].map(|name| Given { name, ..GIVEN });
+            let given = ["x.csv", "x.txt", "SCE_Usage_x.csv"].map(|name| Given { name, ..GIVEN });
             assert!(given.iter().any(|given| feed.compile(given).is_ok()), "{name}");
         }
         assert_eq!(Feed::default_feed().compile(&GIVEN).map(drop), Ok(()));

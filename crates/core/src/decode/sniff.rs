@@ -17,7 +17,11 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
     (b"PAR1\x15", "a Parquet file", "export it as CSV"),
     (b"%PDF-", "a PDF document", "ask the sender for the CSV"),
     (b"SQLite format 3\0", "a SQLite database", "export the table as CSV"),
-    (b"<?xml", "an XML document", "ask the sender for CSV"),
+    (
+        b"<?xml",
+        "an XML document",
+        "if it is Green Button, choose its feed: --feed green_button; else ask the sender for CSV",
+    ),
 ];
 
 /// Looks at the first line (or as much of it as there may be) of an upload.

@@ -1,19 +1,30 @@
 //! An upload in pieces, as they arrive: what is held of it is a line at most.
 
+use std::sync::Arc;
+
 use memchr::{memchr, memrchr};
 
 use super::chunk::Chunk;
 use super::layout::{Layout, Opened, Opening};
 use super::lines::LINE_BYTES_MAX;
-use super::plan::Decoder;
+use super::plan::{Decoder, Kind, Plan};
+use super::records::Form;
 use super::{CONTENT_BYTES_MAX, Decoded, Refusal};
 
 /// How much of a large piece is looked at in one step while the header is still sought.
 const STEP_BYTES: usize = 64 << 10;
 
 /// Decodes an upload as it arrives. The result does not depend on how it is cut.
-pub struct Stream<'d> {
-    decoder: &'d Decoder,
+pub struct Stream<'d>(Inner<'d>);
+
+enum Inner<'d> {
+    Lines(Box<Lines<'d>>),
+    Form(Box<dyn Form>, Option<Refusal>),
+}
+
+/// An upload of lines of columns.
+struct Lines<'d> {
+    plan: &'d Arc<Plan>,
     opening: Opening,
     body: Option<(Layout, Chunk)>,
     /// The start of an unfinished line; of the first lines, before the header is read.
@@ -27,14 +38,17 @@ impl Decoder {
     /// Begins an upload that arrives in pieces.
     #[must_use]
     pub fn stream(&self) -> Stream<'_> {
-        Stream {
-            decoder: self,
-            opening: Opening::default(),
-            body: None,
-            carry: Vec::new(),
-            overlong: None,
-            refusal: None,
-        }
+        Stream(match &self.kind {
+            Kind::Form(form) => Inner::Form(form.begin(), None),
+            Kind::Lines(plan) => Inner::Lines(Box::new(Lines {
+                plan,
+                opening: Opening::default(),
+                body: None,
+                carry: Vec::new(),
+                overlong: None,
+                refusal: None,
+            })),
+        })
     }
 }
 
@@ -44,6 +58,28 @@ impl Stream<'_> {
     /// # Errors
     /// As soon as it is certain that nothing of the upload can be loaded; then at each further call.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        match &mut self.0 {
+            Inner::Lines(lines) => lines.push(bytes),
+            Inner::Form(_, Some(refusal)) => Err(refusal.clone()),
+            Inner::Form(form, refusal) => form.push(bytes).inspect_err(|why| *refusal = Some(why.clone())),
+        }
+    }
+
+    /// Ends the upload.
+    ///
+    /// # Errors
+    /// [`Refusal`] where nothing of it can be loaded.
+    pub fn finish(self) -> Result<Decoded, Refusal> {
+        match self.0 {
+            Inner::Lines(lines) => lines.finish(),
+            Inner::Form(_, Some(refusal)) => Err(refusal),
+            Inner::Form(form, None) => form.finish(),
+        }
+    }
+}
+
+impl Lines<'_> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if let Some(refusal) = &self.refusal {
             return Err(refusal.clone());
         }
@@ -70,11 +106,7 @@ impl Stream<'_> {
         }
     }
 
-    /// Ends the upload.
-    ///
-    /// # Errors
-    /// [`Refusal`] where nothing of it can be loaded.
-    pub fn finish(mut self) -> Result<Decoded, Refusal> {
+    fn finish(mut self) -> Result<Decoded, Refusal> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }
@@ -92,7 +124,7 @@ impl Stream<'_> {
 
     /// Seeks the header in what has been held so far.
     fn open(&mut self, at_end: bool) -> Result<(), Refusal> {
-        match self.opening.read(&self.decoder.plan, &self.carry, at_end) {
+        match self.opening.read(self.plan, &self.carry, at_end) {
             Ok(Opened::Layout(layout, done)) => {
                 self.body = Some((*layout, Chunk::new()));
                 let held = std::mem::take(&mut self.carry);

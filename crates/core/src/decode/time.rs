@@ -60,7 +60,7 @@ fn epoch(text: &[u8]) -> Option<Stamp> {
 }
 
 /// `YYYY-MM-DD` of a day that exists, as midnight.
-fn date_micros(text: &[u8; 10]) -> Option<i64> {
+pub(crate) fn date_micros(text: &[u8; 10]) -> Option<i64> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
     let year = two(y1, y2)? * 100 + two(y3, y4)?;
     let (month, day) = (two(m1, m2)?, two(d1, d2)?);
