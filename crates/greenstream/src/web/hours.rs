@@ -72,3 +72,97 @@ impl Hours {
         Ok(hours.map(|hour| held.get(&hour).map(|counted| counted.counts.clone())).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{ChangeSet, Landed, Meter, Outcome};
+    use crate::store::Store;
+    use greenstream_core::decode::RowIndex;
+    use greenstream_core::{Flags, HOUR, Power, Reading, Standing, Ts};
+    use std::sync::Arc;
+
+    /// Commits one upload with one reading in each of these hours.
+    fn commit(store: &mut Store, entry: u64, hours: Range<i64>) {
+        let upload = u32::try_from(entry).unwrap();
+        let reading = |(hour, row_number): (i64, u32)| {
+            let reading = Reading {
+                ts: Ts::from_micros(hour * HOUR + i64::from(upload)),
+                kw: Some(Power::ZERO),
+                flags: Flags::NONE,
+                upload,
+                row_number,
+                standing: Standing::Accepted,
+            };
+            (Meter(1), reading)
+        };
+        let rows = u32::try_from(hours.end - hours.start).unwrap();
+        let landed = Landed {
+            upload,
+            name: String::new(),
+            sha256: String::new(),
+            bytes: 0,
+            landed_at: Ts::from_micros(0),
+            feed: "default".to_owned(),
+            time_zone: None,
+        };
+        let book = crate::change::BookEntry { upload, stored: i64::from(rows), ..Default::default() };
+        let set = ChangeSet {
+            entry,
+            landed: vec![landed],
+            meters: if entry == 1 { vec![(Meter(1), "M".to_owned())] } else { vec![] },
+            inserted: hours.zip(1..).map(reading).collect(),
+            books: vec![book],
+            outcome: Some(Outcome {
+                upload,
+                rows,
+                decoded_bytes: 0,
+                index: RowIndex { offsets: vec![] },
+                days: None,
+                dead: None,
+            }),
+            ..ChangeSet::default()
+        };
+        store.commit(&[Arc::new(set)]).unwrap();
+    }
+
+    fn stored(counts: &[Option<HourCounts>]) -> Vec<Option<u64>> {
+        counts.iter().map(|counts| counts.as_ref().map(|counts| counts.stored)).collect()
+    }
+
+    #[test]
+    fn a_request_counts_from_the_newest_hour_until_its_time_is_up_and_the_next_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("greenstream.db");
+        let mut store = Store::open(&path).unwrap();
+        commit(&mut store, 1, 0..3);
+        let (reader, hours) = (Store::reader(&path).unwrap(), Hours::default());
+        assert_eq!(stored(&hours.within(&reader, 0..3, Duration::ZERO).unwrap()), [None; 3]);
+        assert_eq!(stored(&hours.of(&reader, 1..3).unwrap()), [Some(1); 2]);
+        assert_eq!(stored(&hours.within(&reader, 0..3, Duration::ZERO).unwrap()), [None, Some(1), Some(1)]);
+        assert_eq!(stored(&hours.of(&reader, -1..4).unwrap()), [Some(0), Some(1), Some(1), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn counts_hold_for_a_while_and_are_taken_anew_after_it_if_anything_was_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("greenstream.db");
+        let mut store = Store::open(&path).unwrap();
+        commit(&mut store, 1, 0..50);
+        let (reader, hours) = (Store::reader(&path).unwrap(), Hours::default());
+        let of = |hours: &Hours| {
+            let counts = stored(&hours.of(&reader, 0..50).unwrap());
+            [counts[0].unwrap(), counts[49].unwrap()]
+        };
+        let age = |hours: &Hours, by: Duration| {
+            hours.0.lock().unwrap().values_mut().for_each(|counted| counted.at -= by);
+        };
+        assert_eq!(of(&hours), [1, 1]);
+        commit(&mut store, 2, 0..50);
+        assert_eq!(of(&hours), [1, 1], "new, and therefore not counted again");
+        age(&hours, NEW_HOLDS);
+        assert_eq!(of(&hours), [1, 2], "the newest day first");
+        age(&hours, OLD_HOLDS);
+        assert_eq!(of(&hours), [2, 2]);
+    }
+}

@@ -17,8 +17,8 @@ use crate::text::plain;
 
 /// Meters of one page of the list.
 const METERS: u32 = 50;
-/// Rows of the table: more make the page slow, and `export` has them all.
-const ROWS: usize = 500;
+/// Rows of the table: more are no reading on a telephone, and `export` has them all.
+const ROWS: usize = 100;
 /// Episodes of the table.
 const EPISODES: u64 = 50;
 
@@ -45,8 +45,6 @@ struct MeterPage {
     id: String,
     quoted: String,
     api: String,
-    from: String,
-    to: String,
     range: RangeLinks,
     summary: String,
     legend: Vec<LegendEntry>,
@@ -162,8 +160,6 @@ fn meter_page(id: String, days: Days, series: &Series, episodes: Episodes, all: 
         q: String::new(),
         quoted: quoted(&id),
         api: format!("{}{query}", link("/api/meters/", &id)),
-        from: days.from.to_string(),
-        to: days.to.to_string(),
         range: RangeLinks::new(&route, days, ""),
         summary: summary(&legend),
         legend,

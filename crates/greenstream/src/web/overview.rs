@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::answer;
 use super::api::{self, Asked};
 use super::places::{Places, Problem};
-use super::shown::{Episodes, RangeLinks, episode, time};
+use super::shown::{Episodes, RangeLinks, episode, second};
 use crate::store::{AlertRow, Reader, UploadRow};
 use crate::text::{count, escaped};
 
 /// Rows of each list: what fits a screen; commands show all.
 const UPLOADS: u32 = 15;
 const EPISODES: u32 = 10;
-const ALERTS: u32 = 8;
+const ALERTS: u32 = 6;
 const DEAD: u32 = 10;
 
 /// The rows of the chart: the name in the script, and the name for people.
@@ -166,7 +166,7 @@ fn tiles(status: &Value, open_episodes: u64) -> Vec<Tile> {
             sign: "",
         },
         tile("alerts to send", "/alerts_waiting", "warn"),
-        tile("journal entries behind", "/waiting", "warn"),
+        tile("entries behind", "/waiting", "warn"),
     ]
 }
 
@@ -200,7 +200,7 @@ const fn meaning(reason: Reason) -> &'static str {
 
 fn alert(row: AlertRow) -> AlertLine {
     AlertLine {
-        at: time(row.at),
+        at: second(row.at),
         message: escaped(&row.message),
         state: if row.sent_at.is_some() { "sent" } else { "waiting" },
     }
@@ -220,7 +220,7 @@ fn upload(row: UploadRow) -> UploadLine {
     UploadLine {
         upload: row.landed.upload,
         name: escaped(&row.landed.name),
-        landed: time(row.landed.landed_at),
+        landed: second(row.landed.landed_at),
         status: row.status.name(),
         rows: count(row.rows),
         stored: count(row.stored),

@@ -134,9 +134,11 @@ impl Point {
         })
     }
 
-    /// Whether a person should look at it: more than how it was read.
+    /// Whether a person should look at it: more than how it was read, and more than one of a long run
+    /// of readings of a faulty meter, which are an episode.
     pub fn is_marked(&self) -> bool {
-        self.mark != Mark::Stored || self.flags.only(Flags::DECODED) != self.flags
+        let quiet = Flags::DECODED.with(Flag::PotentiallyFaulty);
+        self.mark != Mark::Stored || self.flags.only(quiet) != self.flags
     }
 
     /// Whether it is a reading of a meter that may be faulty.

@@ -12,6 +12,11 @@ pub fn time(ts: Ts) -> String {
     text.strip_suffix(":00").unwrap_or(text).to_owned()
 }
 
+/// An instant of ours to the second: when something landed or was sent.
+pub fn second(ts: Ts) -> String {
+    ts.to_string().replace('T', " ").chars().take("2026-03-02 00:15:00".len()).collect()
+}
+
 /// A route and one more segment, whatever is in it.
 pub fn link(route: &str, segment: &str) -> String {
     let mut link = route.to_owned();
@@ -27,7 +32,6 @@ pub fn link(route: &str, segment: &str) -> String {
 
 /// Where a chart's range can go.
 pub struct RangeLinks {
-    pub from: String,
     pub shown: String,
     pub earlier: String,
     pub later: String,
@@ -43,7 +47,6 @@ impl RangeLinks {
         let at = |to: Ts, days: i64| format!("{route}?to={}&days={days}{place}", date(to));
         let last = date(days.to.plus(-DAY));
         RangeLinks {
-            from: days.from.to_string(),
             shown: if count == 1 { last } else { format!("{} to {last}", date(days.from)) },
             earlier: at(days.from, count),
             later: at(days.to.plus(days.to.since(days.from)), count),

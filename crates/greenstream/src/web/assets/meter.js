@@ -15,8 +15,11 @@ const marks = new Map(
   }),
 );
 
-/** The columns of the chart: each instant once, the line broken where a reading is absent or not stored. */
-function columns(rows) {
+/**
+ * The columns of the chart: each instant once, the line broken where a reading is absent or not stored. They
+ * begin and end with the range, so that it is what the chart shows whatever is in it.
+ */
+function columns(rows, from, to) {
   const at = new Map();
   for (const row of rows) {
     row.seconds = Date.parse(row.ts) / 1000;
@@ -29,6 +32,8 @@ function columns(rows) {
   instants = instants.flatMap((seconds, i) =>
     i > 0 && seconds - instants[i - 1] > 1.5 * step ? [instants[i - 1] + step, seconds] : [seconds],
   );
+  if (instants[0] !== from) instants.unshift(from);
+  if (instants.at(-1) !== to) instants.push(to);
   const line = instants.map((seconds) => at.get(seconds)?.find((row) => LINE.includes(row.mark))?.kw ?? null);
   return { at, data: [instants, line] };
 }
@@ -96,6 +101,7 @@ function drawMarks(chart, rows) {
   }
   ctx.restore();
   chartBox.dataset.marks = drawn;
+  chartBox.dataset.scale = [chart.scales.x.min, chart.scales.x.max].map((seconds) => page.shown(seconds)).join(" to ");
 }
 
 /** Says in words what is under the pointer. */
@@ -117,8 +123,8 @@ function read(chart, at) {
 
 async function drawMeter() {
   const answer = await page.json(chartBox.dataset.api);
-  const { at, data } = columns(answer.rows);
   const [from, to] = [answer.from, answer.to].map((text) => Date.parse(text) / 1000);
+  const { at, data } = columns(answer.rows, from, to);
   const alone = (_, series, show) => {
     if (series !== 1 || show) return null;
     const line = data[1];
@@ -132,12 +138,11 @@ async function drawMeter() {
       legend: { show: false },
       cursor: { points: { show: false }, drag: { x: true, y: false } },
       scales: {
-        // all of the data means all of the range that was asked for; less is what somebody zoomed to
-        x: { range: (_, min, max) => (min === data[0][0] && max === data[0].at(-1) ? [from, to] : [min, max]) },
+        x: { range: (_, min, max) => [min, max] },
         y: { range: () => range(answer.rows, fitBox.checked) },
       },
       axes: [
-        page.axis({ size: 40, values: page.ticks, space: 60 }),
+        page.axis({ size: 40, values: page.ticks, space: 60, label: "UTC", labelSize: 18, labelFont: "12px system-ui, sans-serif" }),
         page.axis({ label: "kW", labelSize: 20, labelFont: "12px system-ui, sans-serif", size: 46 }),
       ],
       series: [

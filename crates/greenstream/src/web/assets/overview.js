@@ -27,7 +27,7 @@ function draw(row, hours, rows, sync) {
     {
       width: box.clientWidth,
       height: last ? HEIGHTS.last : HEIGHTS.row,
-      padding: [4, 10, last ? 0 : 2, 10],
+      padding: [4, 10, last ? 0 : 2, 20], // room for half a date at the left
       tzDate: page.utc,
       legend: { show: false },
       cursor: { sync: { key: sync.key }, drag: { x: false, y: false }, points: { show: false }, y: false },
