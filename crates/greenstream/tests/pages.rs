@@ -1,6 +1,8 @@
 //! The pages and the API of the service over real TCP: what they say equals what the commands say, text
 //! from uploads is inert, every answer is bounded and guarded.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use serde_json::Value;
 
 mod common;
@@ -172,6 +174,7 @@ fn every_question_is_bounded_and_a_wrong_one_names_the_way_out() {
     refused(&service, "/api/meters?limit=101", "400 Bad Request", "1 to 100");
     refused(&service, "/api/meters?limit=0", "400 Bad Request", "1 to 100");
     refused(&service, "/api/meters/nobody", "404 Not Found", "/meters");
+    refused(&service, "/meters/%3Cb%3Enobody", "404 Not Found", "no meter is called &#60;b&#62;nobody");
     refused(&service, "/assets/nothing.js", "404 Not Found", "no such asset");
     assert_eq!(json(&service, "/api/meters?q=m&limit=1")["meters"], serde_json::json!(["M"]));
     assert_eq!(service.get("/meters?q=M").0, "HTTP/1.1 303 See Other", "an id leads to its meter");

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::answer;
 use super::api::{self, Asked, AskedMeters, Days};
-use super::places::{Places, Problem};
+use super::places::{Places, Problem, ProblemPage};
 use super::series::{self, Mark, Point, Series};
 use super::shown::{Episodes, RangeLinks, episode, link, time};
 use crate::store::{Filter, Reader, StoreError};
@@ -92,8 +92,8 @@ pub struct AskedRows {
 pub async fn list(
     State(places): State<Arc<Places>>,
     Query(asked): Query<AskedMeters>,
-) -> Result<Response, Problem> {
-    answer(places, move |places| {
+) -> Result<Response, ProblemPage> {
+    let page = answer(places, move |places| {
         let reader = places.reader()?;
         if reader.meter(&asked.q)?.is_some() {
             return Ok(Redirect::to(&link("/meters/", &asked.q)).into_response());
@@ -112,7 +112,8 @@ pub async fn list(
         let page = Meters { here: "meters", q: asked.q, meters, next };
         Ok(Html(page.render()?).into_response())
     })
-    .await
+    .await?;
+    Ok(page)
 }
 
 /// `/meters/{id}?to=&days=&rows=all`
@@ -120,8 +121,8 @@ pub async fn page(
     State(places): State<Arc<Places>>,
     Path(id): Path<String>,
     Query(asked): Query<AskedRows>,
-) -> Result<Html<String>, Problem> {
-    answer(places, move |places| {
+) -> Result<Html<String>, ProblemPage> {
+    let page = answer(places, move |places| {
         let reader = places.reader()?;
         let meter = reader.meter(&id)?.ok_or_else(|| api::no_meter(&id))?;
         let newest = reader.newest_instant(meter)?.unwrap_or(api::newest(&reader)?);
@@ -130,7 +131,8 @@ pub async fn page(
         let episodes = episodes(&reader, &id, days)?;
         Ok(Html(meter_page(id, days, &series, episodes, asked.rows == "all").render()?))
     })
-    .await
+    .await?;
+    Ok(page)
 }
 
 fn episodes(reader: &Reader, id: &str, days: Days) -> Result<Episodes, Problem> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::answer;
 use super::api::{self, Asked};
-use super::places::{Places, Problem};
+use super::places::{Places, Problem, ProblemPage};
 use super::shown::{Episodes, RangeLinks, episode, second};
 use crate::store::{AlertRow, Reader, UploadRow};
 use crate::text::{count, escaped};
@@ -61,6 +61,8 @@ struct Tile {
     value: String,
     class: &'static str,
     sign: &'static str,
+    /// Where there is more of it; empty where nowhere.
+    link: &'static str,
 }
 
 struct ReasonLine {
@@ -97,13 +99,14 @@ struct UploadLine {
 pub async fn page(
     State(places): State<Arc<Places>>,
     Query(asked): Query<Asked>,
-) -> Result<Html<String>, Problem> {
-    answer(places, move |places| {
+) -> Result<Html<String>, ProblemPage> {
+    let page = answer(places, move |places| {
         let reader = places.reader()?;
         let status = places.status(&reader)?;
         Ok(Html(overview(places, &reader, &status, &asked)?.render()?))
     })
-    .await
+    .await?;
+    Ok(page)
 }
 
 fn overview(places: &Places, reader: &Reader, status: &Value, asked: &Asked) -> Result<Overview, Problem> {
@@ -143,30 +146,38 @@ fn books(status: &Value) -> Vec<Tile> {
         ("quarantined", "/rows/quarantined", "+"),
         ("superseded", "/rows/superseded", "+"),
     ]
-    .map(|(label, key, sign)| Tile { label, key, value: count(number(status, key)), class: "", sign })
+    .map(|(label, key, sign)| Tile {
+        label,
+        key,
+        value: count(number(status, key)),
+        class: "",
+        sign,
+        link: "",
+    })
     .into()
 }
 
 fn tiles(status: &Value, open_episodes: u64) -> Vec<Tile> {
-    let tile = |label, key, class| {
+    let tile = |label, key, class, link| {
         let value = number(status, key);
-        Tile { label, key, value: count(value), class: if value > 0 { class } else { "" }, sign: "" }
+        Tile { label, key, value: count(value), class: if value > 0 { class } else { "" }, sign: "", link }
     };
     vec![
-        tile("meters", "/meters", ""),
-        tile("uploads done", "/uploads/done", ""),
-        tile("uploads waiting", "/uploads/landed", "warn"),
-        tile("dead letters", "/uploads/dead", "bad"),
-        tile("errors open", "/errors_open", ""),
+        tile("meters", "/meters", "", "/meters"),
+        tile("uploads done", "/uploads/done", "", "#uploads"),
+        tile("uploads waiting", "/uploads/landed", "warn", "#uploads"),
+        tile("dead letters", "/uploads/dead", "bad", "#dead"),
+        tile("errors open", "/errors_open", "", "#errors"),
         Tile {
             label: "open episodes",
             key: "",
             value: count(open_episodes),
             class: if open_episodes > 0 { "warn" } else { "" },
             sign: "",
+            link: "#episodes",
         },
-        tile("alerts to send", "/alerts_waiting", "warn"),
-        tile("entries behind", "/waiting", "warn"),
+        tile("alerts to send", "/alerts_waiting", "warn", "#alerts"),
+        tile("entries behind", "/waiting", "warn", ""),
     ]
 }
 

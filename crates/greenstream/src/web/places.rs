@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use askama::Template;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
 
 use super::hours::Hours;
@@ -31,14 +32,55 @@ pub enum Problem {
     Unavailable(String),
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, text) = match self {
+impl Problem {
+    fn parts(self) -> (StatusCode, String) {
+        match self {
             Problem::NotFound(text) => (StatusCode::NOT_FOUND, text),
             Problem::Question(text) => (StatusCode::BAD_REQUEST, text),
             Problem::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
-        };
+        }
+    }
+}
+
+/// For programs: a line of text.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, text) = self.parts();
         (status, format!("{text}\n")).into_response()
+    }
+}
+
+/// The same for people: a page like the others.
+pub struct ProblemPage(Problem);
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemText {
+    here: &'static str,
+    q: String,
+    title: &'static str,
+    text: String,
+}
+
+impl From<Problem> for ProblemPage {
+    fn from(problem: Problem) -> ProblemPage {
+        ProblemPage(problem)
+    }
+}
+
+impl IntoResponse for ProblemPage {
+    fn into_response(self) -> Response {
+        let title = match &self.0 {
+            Problem::NotFound(_) => "Not found",
+            Problem::Question(_) => "This question has no answer",
+            Problem::Unavailable(_) => "Not available just now",
+        };
+        let (status, text) = self.0.parts();
+        let page = ProblemText { here: "", q: String::new(), title, text };
+        match page.render() {
+            Ok(page) => (status, Html(page)).into_response(),
+            Err(error) => Problem::from(error).into_response(),
+        }
     }
 }
 
