@@ -22,7 +22,7 @@ fn rows() -> String {
     for quarter in 0..96 {
         let value = match quarter {
             40 => "",
-            44 | 45 | 46 | 47 | 48 => "NULL",
+            44..=48 => "NULL",
             50 => "11",
             51 => "-1",
             52 => "much",
