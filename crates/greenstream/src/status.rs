@@ -13,6 +13,8 @@ pub fn gather(reader: &Reader, zone: &Zone) -> Result<Value, StoreError> {
     let position = reader.position()?;
     let (head, _) = zone.head();
     let totals = reader.totals()?;
+    // the journal was read before the books: uploads may have landed and ended since
+    let landed = (zone.uploads().len() as u64).saturating_sub(totals.done + totals.dead);
     Ok(json!({
         "journal": { "entry": head },
         "database": { "entry": position.entry },
@@ -21,7 +23,7 @@ pub fn gather(reader: &Reader, zone: &Zone) -> Result<Value, StoreError> {
             "journal": zone.configuration().map(|held| held.version.to_string()),
             "database": reader.configuration()?,
         },
-        "uploads": { "done": totals.done, "dead": totals.dead, "landed": zone.uploads().len() as u64 - totals.done - totals.dead },
+        "uploads": { "done": totals.done, "dead": totals.dead, "landed": landed },
         "rows": {
             "all": totals.rows,
             "stored": totals.stored,

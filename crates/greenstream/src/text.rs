@@ -1,4 +1,7 @@
-//! Numbers and foreign text as people see them.
+//! Numbers and foreign text as people see them, and instants as people write them.
+
+use greenstream_core::decode::parse_ts;
+use greenstream_core::{DAY, Ts, days_from_civil};
 
 /// `text` with control characters escaped, cut at 120 characters: text from uploads cannot steer a
 /// terminal.
@@ -39,6 +42,22 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// An instant as people write it: `2026-03-02`, its midnight in UTC, or a timestamp with an offset.
+pub fn instant(text: &str) -> Option<Ts> {
+    date(text).or_else(|| parse_ts(text))
+}
+
+fn date(text: &str) -> Option<Ts> {
+    let mut parts = text.splitn(3, '-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    if year.len() != 4 || month.len() != 2 || day.len() != 2 {
+        return None;
+    }
+    let (year, month, day) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+    let midnight = Ts::from_micros(days_from_civil(year, month, day).checked_mul(DAY)?);
+    (midnight.date() == (year, month, day)).then_some(midnight)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +73,13 @@ mod tests {
     fn text_from_uploads_cannot_steer_a_terminal() {
         assert_eq!(plain("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
         assert_eq!(plain(&"x".repeat(121)), format!("{}…", "x".repeat(120)));
+    }
+
+    #[test]
+    fn a_date_is_its_midnight_in_utc_and_must_exist() {
+        assert_eq!(date("2026-03-02").map(|ts| ts.to_string()).as_deref(), Some("2026-03-02T00:00:00Z"));
+        for text in ["2026-02-30", "2026-3-02", "20260302", "x", "2026-03-02T"] {
+            assert_eq!(date(text), None, "{text}");
+        }
     }
 }

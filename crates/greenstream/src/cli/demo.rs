@@ -8,7 +8,8 @@ use clap::Args;
 use greenstream_simulator::Plan;
 
 use super::{Cli, Failure, ingest, open, simulate};
-use crate::process::Given;
+use crate::home::Home;
+use crate::process::{Given, Service};
 use crate::store::Store;
 use crate::text::count;
 use crate::trigger::scan_paths;
@@ -19,6 +20,9 @@ pub struct DemoArgs {
     /// Stop after the accounting instead of serving pages until Ctrl-C.
     #[arg(long)]
     exit: bool,
+    /// Where to serve the pages; only loopback addresses are accepted.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
     /// How many meters.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     meters: u32,
@@ -47,7 +51,11 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
 
     let demo =
         Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
-    let mut service = open::service(&demo, "greenstream demo")?;
+    let mut config = open::config(&demo)?;
+    if let Some(listen) = &args.listen {
+        config.file.serve.listen.clone_from(listen);
+    }
+    let mut service = Service::open(Home::open(&demo.home, "greenstream demo")?, config)?;
     let files = scan_paths(&[uploads]).map_err(|error| Failure::usage(&error, error.hint()))?;
     println!("running the pipeline: landing, decode, five rules, database, archive");
     let processing = Instant::now();

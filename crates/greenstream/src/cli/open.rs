@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use greenstream_core::decode::parse_ts;
-use greenstream_core::{Ts, days_from_civil};
+use greenstream_core::Ts;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::failure::exit;
@@ -130,37 +129,12 @@ pub fn bar(total: u64, what: &'static str) -> ProgressBar {
 
 /// An instant as people write it: `2026-03-02`, or a timestamp with an offset.
 pub fn instant(text: &str) -> Result<Ts, Failure> {
-    date(text).or_else(|| parse_ts(text)).ok_or_else(|| {
+    crate::text::instant(text).ok_or_else(|| {
         Failure::usage(format!("{text:?} is no instant"), "write 2026-03-02 or 2026-03-02T00:15:00Z")
     })
-}
-
-fn date(text: &str) -> Option<Ts> {
-    let mut parts = text.splitn(3, '-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    if year.len() != 4 || month.len() != 2 || day.len() != 2 {
-        return None;
-    }
-    let (year, month, day) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-    let days = days_from_civil(year, month, day);
-    let midnight = Ts::from_micros(days.checked_mul(greenstream_core::DAY)?);
-    (midnight.date() == (year, month, day)).then_some(midnight)
 }
 
 /// The name of a path for a person.
 pub fn shown(path: &Path) -> String {
     crate::text::plain(&path.display().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_date_is_its_midnight_in_utc_and_must_exist() {
-        assert_eq!(date("2026-03-02").map(|ts| ts.to_string()).as_deref(), Some("2026-03-02T00:00:00Z"));
-        for text in ["2026-02-30", "2026-3-02", "20260302", "x", "2026-03-02T"] {
-            assert_eq!(date(text), None, "{text}");
-        }
-    }
 }

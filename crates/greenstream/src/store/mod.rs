@@ -17,6 +17,7 @@ mod error;
 mod filter;
 mod log;
 mod outbox;
+mod overview;
 mod queue;
 mod reader;
 mod readings;
@@ -39,6 +40,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 pub use self::error::StoreError;
 pub use self::filter::Filter;
 pub use self::log::Log;
+pub use self::overview::HourCounts;
 pub use self::reader::{Reader, Snapshot};
 pub use self::summary::{Counted, Totals};
 pub use self::types::{

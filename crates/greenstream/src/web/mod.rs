@@ -1,24 +1,36 @@
-//! Health, metrics and a page of the service, on loopback.
+//! The service's pages, health, metrics and API, on loopback.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::config::ServeKeys;
 use crate::home::Home;
-use crate::landing::Zone;
-use crate::store::{Reader, Store};
+use places::{Places, Problem};
 
-mod page;
+mod api;
+mod assets;
+mod hours;
+mod meter;
+mod metrics;
+mod overview;
+mod places;
+mod series;
+mod shown;
+
+/// Requests that read at the same time: each has a connection of its own, and the pipeline has the cores.
+const READERS: usize = 4;
+/// Scripts, styles and data from here only, and nobody's frame: what an upload says cannot run.
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// Why the pages cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +77,6 @@ pub struct Server {
     thread: JoinHandle<()>,
 }
 
-/// What the routes read: paths only, so that every answer is of now.
-struct Places {
-    database: PathBuf,
-    landing: PathBuf,
-}
-
 impl Server {
     /// Listens and serves from a thread of its own.
     ///
@@ -86,9 +92,13 @@ impl Server {
         let listener = TcpListener::bind(address).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let bound = listener.local_addr().map_err(refused)?;
-        let places = Arc::new(Places { database: home.database(), landing: home.landing() });
+        let places = Arc::new(Places::new(home.layout().clone()));
         let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(READERS)
+            .build()
+            .map_err(refused)?;
         let thread = std::thread::spawn(move || {
             let served = runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -119,51 +129,51 @@ impl Server {
 
 fn routes(places: Arc<Places>) -> Router {
     Router::new()
-        .route("/", get(index))
+        .route("/", get(overview::page))
+        .route("/meters", get(meter::list))
+        .route("/meters/{id}", get(meter::page))
+        .route("/assets/{name}", get(assets::asset))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/api/status", get(status))
+        .route("/api/status", get(api::status))
+        .route("/api/hours", get(api::hours))
+        .route("/api/meters", get(api::meters))
+        .route("/api/meters/{id}", get(api::meter))
+        .layer(map_response(guard))
         .with_state(places)
 }
 
-/// A route's failure: the database or the journal cannot be read just now.
-struct Unavailable(String);
-
-impl IntoResponse for Unavailable {
-    fn into_response(self) -> Response {
-        (StatusCode::SERVICE_UNAVAILABLE, self.0).into_response()
-    }
+/// What every answer says to a browser.
+async fn guard(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    // numbers are of now; only what is compiled in may be kept
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
-impl Places {
-    fn reader(&self) -> Result<Reader, Unavailable> {
-        Store::reader(&self.database).map_err(|error| Unavailable(format!("database: {error}\n")))
-    }
-
-    fn status(&self) -> Result<Value, Unavailable> {
-        let zone = Zone::look(&self.landing).map_err(|error| Unavailable(format!("journal: {error}\n")))?;
-        crate::status::gather(&self.reader()?, &zone)
-            .map_err(|error| Unavailable(format!("database: {error}\n")))
-    }
+/// Answers beside the server's thread, which would otherwise wait for the disk with every client.
+async fn answer<T: Send + 'static>(
+    places: Arc<Places>,
+    read: impl FnOnce(&Places) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(move || read(&places))
+        .await
+        .unwrap_or_else(|error| Err(Problem::Unavailable(format!("the answer was given up: {error}"))))
 }
 
-async fn ready(State(places): State<Arc<Places>>) -> Result<&'static str, Unavailable> {
-    places.status().map(|_| "ready\n")
+async fn ready(State(places): State<Arc<Places>>) -> Result<&'static str, Problem> {
+    answer(places, |places| places.status(&places.reader()?).map(|_| "ready\n")).await
 }
 
-async fn status(State(places): State<Arc<Places>>) -> Result<Json<Value>, Unavailable> {
-    Ok(Json(places.status()?))
-}
-
-async fn metrics(State(places): State<Arc<Places>>) -> Result<Response, Unavailable> {
-    let text = page::metrics(&places.status()?);
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
-}
-
-async fn index(State(places): State<Arc<Places>>) -> Result<Html<String>, Unavailable> {
-    let status = places.status()?;
-    let page = page::index(&status, &places.reader()?);
-    page.map(Html).map_err(|error| Unavailable(format!("database: {error}\n")))
+async fn metrics(State(places): State<Arc<Places>>) -> Result<Response, Problem> {
+    answer(places, |places| {
+        let text = metrics::text(&places.status(&places.reader()?)?);
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    })
+    .await
 }

@@ -183,14 +183,27 @@ impl Serving {
     /// The status and body of a GET.
     #[track_caller]
     pub fn get(&self, path: &str) -> (String, String) {
+        let (head, body) = self.answer(path, "");
+        (head.lines().next().unwrap().to_owned(), body)
+    }
+
+    /// The status line and headers of a GET with more headers, each ended by CRLF.
+    #[track_caller]
+    pub fn head(&self, path: &str, headers: &str) -> String {
+        self.answer(path, headers).0
+    }
+
+    #[track_caller]
+    fn answer(&self, path: &str, headers: &str) -> (String, String) {
         use std::io::Write;
         let mut stream = std::net::TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", self.address)
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.lines().next().unwrap().to_owned(), body.to_owned())
+        (head.to_owned(), body.to_owned())
     }
 }
 

@@ -260,3 +260,66 @@ fn meters_are_known_by_number_and_by_id() {
     assert_eq!(reader.meter("€").unwrap(), Some(Meter(5)));
     assert_eq!(reader.meter("A").unwrap(), None);
 }
+
+#[test]
+fn the_newest_of_everything_comes_first_and_is_limited() {
+    let home = filled();
+    let reader = home.reader();
+    let uploads = reader.newest_uploads(2).unwrap();
+    assert_eq!(uploads.iter().map(|row| row.landed.upload).collect::<Vec<_>>(), [4, 3]);
+    let newest = |meter| reader.newest_instant(Meter(meter)).unwrap();
+    assert_eq!(newest(0), Some(at(135)), "the last of its readings");
+    assert_eq!(newest(3), Some(at(135)), "a reading after its entries of the error queue");
+    assert_eq!(newest(4), None, "no row named it");
+}
+
+#[test]
+fn a_meter_that_only_waits_has_a_newest_instant() {
+    let mut home = Home::with_meters();
+    home.commit(ChangeSet {
+        replaced: vec![replaced(Meter(1), None, Some(standing(Standing::AboveLimit, reading(77, 1, 1))))],
+        raw: vec![((1, 1), "line".to_owned())],
+        outcome: done(1, 1),
+        ..ChangeSet::default()
+    });
+    assert_eq!(home.reader().newest_instant(Meter(1)).unwrap(), Some(at(77)));
+}
+
+#[test]
+fn meters_are_found_by_any_part_of_their_id_page_by_page() {
+    let home = filled();
+    let found = |part: &str, after: &str, limit| {
+        let meters = home.reader().meters_like(part, after, limit).unwrap();
+        meters.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("", "", 9), ["B", "a10", "a9", "b", "ä", "€"]);
+    assert_eq!(found("b", "", 9), ["B", "b"]);
+    assert_eq!(found("1", "", 9), ["a10"]);
+    assert_eq!(found("", "a10", 2), ["a9", "b"]);
+    assert_eq!(found("%", "", 9), Vec::<String>::new(), "no letter of the search has a meaning of its own");
+}
+
+#[test]
+fn an_hour_in_numbers_equals_the_rows_of_its_datasets() {
+    let mut home = filled();
+    let flagged = |flag, minute, row| {
+        let plain = reading(minute, 3, row);
+        (Meter(0), Reading { flags: plain.flags.with(flag), ..plain })
+    };
+    home.commit(ChangeSet {
+        inserted: vec![
+            flagged(Flag::MissingValue, 62, 1),
+            flagged(Flag::PotentiallyFaulty, 63, 2),
+            flagged(Flag::PotentiallyFaulty, 64, 3),
+            flagged(Flag::UnitConverted, 65, 4),
+        ],
+        outcome: done(3, 4),
+        ..ChangeSet::default()
+    });
+    let counts = home.reader().hour_counts(at(60).hour()).unwrap();
+    assert_eq!(counts.stored, 12);
+    assert_eq!(counts.flags, [1, 0, 2]);
+    assert_eq!(counts.open, [(Reason::ValueNegative, 1), (Reason::Outlier, 1)]);
+    let nothing = home.reader().hour_counts(at(-60).hour()).unwrap();
+    assert_eq!(nothing, crate::store::HourCounts::default());
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::context::{STATEMENTS, waiting_statements};
+use crate::store::overview::{NEWEST_STORED, NEWEST_WAITING, OPEN_IN_HOUR};
 
 /// The steps of SQLite's plan for a query.
 fn plan(home: &Home, sql: &str) -> Vec<String> {
@@ -87,4 +88,24 @@ fn questions_of_the_judge_and_the_outbox_use_the_keys() {
     let [of_meter, of_hours] = waiting_statements();
     check(&home, &of_meter, &["t_error_hour (hour=? AND meter=?)"]);
     check(&home, &of_hours, &["t_error_hour (hour>? AND hour<?)"]);
+}
+
+/// What the pages ask may sort what it found, and must not search for it through everything.
+#[test]
+fn questions_of_the_pages_use_the_keys() {
+    let home = Home::with_meters();
+    for (sql, wanted) in [
+        (NEWEST_STORED, "SEARCH r USING PRIMARY KEY (hour=? AND meter=?)"),
+        (NEWEST_WAITING, "SEARCH e USING INDEX t_error_hour (hour=? AND meter=?)"),
+        (OPEN_IN_HOUR, "SEARCH t_error USING INDEX t_error_hour (hour=?)"),
+        ("SELECT count(*) FROM t_reading WHERE hour = ?1", "SEARCH t_reading USING PRIMARY KEY (hour=?)"),
+        (
+            "SELECT id FROM t_meter WHERE meter_id > ?2 AND instr(meter_id, ?1) > 0 ORDER BY meter_id LIMIT ?3",
+            "SEARCH t_meter USING COVERING INDEX sqlite_autoindex_t_meter_1 (meter_id>?)",
+        ),
+    ] {
+        let plan = plan(&home, sql);
+        assert!(plan.iter().any(|step| step == wanted), "{sql}: {plan:#?}");
+        assert!(!plan.iter().any(|step| step == "USE TEMP B-TREE FOR ORDER BY"), "{sql}: {plan:#?}");
+    }
 }

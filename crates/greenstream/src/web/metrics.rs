@@ -1,0 +1,63 @@
+//! The status as metrics: OpenMetrics text.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+
+/// Gauges from the status: no label has more values than the contract has names.
+pub fn text(status: &Value) -> String {
+    let mut registry = Registry::with_prefix("greenstream");
+    let rows = |part: &str| number(status, &format!("/rows/{part}"));
+    let unbalanced = rows("all") - rows("stored") - rows("quarantined") - rows("superseded");
+    for (name, help, value) in [
+        ("journal_entry", "Last entry of the journal", number(status, "/journal/entry")),
+        (
+            "database_entry",
+            "Last journal entry whose changes are committed",
+            number(status, "/database/entry"),
+        ),
+        ("uploads_done", "Uploads whose rows all have their disposition", number(status, "/uploads/done")),
+        ("uploads_dead", "Uploads of which nothing is loaded", number(status, "/uploads/dead")),
+        (
+            "uploads_waiting",
+            "Uploads that have landed and are not processed",
+            number(status, "/uploads/landed"),
+        ),
+        ("rows_processed", "Rows of all uploads that are done", rows("all")),
+        ("rows_stored", "Rows in readings", rows("stored")),
+        ("rows_quarantined", "Rows in the error queue, open or discarded", rows("quarantined")),
+        ("rows_superseded", "Rows that lost to another of the same reading", rows("superseded")),
+        ("rows_unaccounted", "Rows without a disposition: must be 0", unbalanced),
+        (
+            "errors_open",
+            "Entries of the error queue that wait for a decision",
+            number(status, "/errors_open"),
+        ),
+        ("alerts_waiting", "Alerts in the outbox", number(status, "/alerts_waiting")),
+        ("meters_known", "Meters with at least one row", number(status, "/meters")),
+    ] {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    }
+    let mut text = String::new();
+    // writing to a string cannot fail
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn number(status: &Value, pointer: &str) -> i64 {
+    status.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_a_disposition_show_in_the_metrics() {
+        let status = serde_json::json!({"rows": {"all": 10, "stored": 7, "quarantined": 1, "superseded": 1}});
+        assert!(text(&status).contains("greenstream_rows_unaccounted 1\n"));
+    }
+}
