@@ -19,22 +19,87 @@ pub mod registry;
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct ConfigError {
+    /// Which part cannot be used.
+    pub kind: ConfigProblem,
     /// File, and line or key where known.
     pub place: String,
+    /// The offending lines with a mark under the text, where they are known; else empty.
+    pub excerpt: String,
     /// What is wrong, with the offending text.
     pub problem: String,
     /// The way out.
     pub hint: String,
 }
 
+/// Which part of a configuration cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConfigProblem {
+    /// The file cannot be read.
+    File,
+    /// It is no TOML.
+    Syntax,
+    /// It has a key that there is not.
+    Key,
+    /// A key has a value that cannot be used.
+    Value,
+    /// A feed profile.
+    Feed,
+    /// The registry of meters.
+    Registry,
+    /// The configuration that the journal holds.
+    Journal,
+}
+
 impl ConfigError {
     pub(crate) fn new(
+        kind: ConfigProblem,
         place: impl Into<String>,
         problem: impl Into<String>,
         hint: impl Into<String>,
     ) -> ConfigError {
-        ConfigError { place: place.into(), problem: problem.into(), hint: hint.into() }
+        ConfigError {
+            kind,
+            place: place.into(),
+            excerpt: String::new(),
+            problem: problem.into(),
+            hint: hint.into(),
+        }
     }
+
+    /// What is wrong with a TOML text: its line, its column, and the text itself with a mark under it.
+    fn toml(
+        kind: ConfigProblem,
+        place: &str,
+        text: &str,
+        error: &toml::de::Error,
+        hint: &str,
+    ) -> ConfigError {
+        // its words are `TOML parse error at line 2, column 1`, the excerpt, and the message
+        let told = error.to_string();
+        let excerpt: Vec<&str> = told.lines().filter(|line| line.contains('|')).collect();
+        let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
+        let place = format!("{place}, line {line}, column {column}");
+        ConfigError { excerpt: excerpt.join("\n"), ..ConfigError::new(kind, place, error.message(), hint) }
+    }
+}
+
+impl ConfigError {
+    /// Names the files that a rulebook, which only knows their content, was made of.
+    fn in_file(mut self, file: &Path, registry: &Path) -> ConfigError {
+        self.place = match self.kind {
+            ConfigProblem::Value => format!("{}, key {}", file.display(), self.place),
+            ConfigProblem::Registry => self.place.replacen("registry", &registry.display().to_string(), 1),
+            _ => self.place,
+        };
+        self
+    }
+}
+
+/// Line and column of a byte, both from 1.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 /// `greenstream.toml`, every key optional.
@@ -188,6 +253,7 @@ impl Rulebook {
     pub fn from_json(content: &Value) -> Result<Rulebook, ConfigError> {
         serde_json::from_value(content.clone()).map_err(|error| {
             ConfigError::new(
+                ConfigProblem::Journal,
                 "journal",
                 format!("configuration entry cannot be read: {error}"),
                 "it was written by another release; use that release, or restore landing/ from a backup",
@@ -199,6 +265,7 @@ impl Rulebook {
     pub fn compile(&self) -> Result<Rules, ConfigError> {
         let zone = Zone::parse(&self.reporting_zone).map_err(|_| {
             ConfigError::new(
+                ConfigProblem::Value,
                 "reporting_zone",
                 format!("unknown time zone {:?}", self.reporting_zone),
                 "use an IANA name such as `Europe/London`",
@@ -210,6 +277,7 @@ impl Rulebook {
         };
         if range.min > range.max {
             return Err(ConfigError::new(
+                ConfigProblem::Value,
                 "limits",
                 format!("power_kw_min {} is above power_kw_max {}", range.min, range.max),
                 "swap or correct the two",
@@ -217,14 +285,7 @@ impl Rulebook {
         }
         let mut feeds = BTreeMap::from([("default".to_owned(), Feed::default_feed())]);
         for (name, text) in &self.feeds {
-            let feed = toml::from_str::<Feed>(text).map_err(|error| {
-                ConfigError::new(
-                    format!("feed {name}"),
-                    error.to_string(),
-                    "`greenstream check-config` shows each profile",
-                )
-            })?;
-            feeds.insert(name.clone(), feed);
+            feeds.insert(name.clone(), parse_feed(&format!("feed {name}"), text)?);
         }
         let limits = registry::limits(&self.registry, range, &zone)?;
         Ok(Rules { zone, default_limits: Limits::constant(range), limits, feeds })
@@ -301,7 +362,8 @@ impl Config {
         let mut feeds: BTreeMap<String, String> =
             Feed::built_in().into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
         read_feeds(&beside.join(&file.feeds), &mut feeds)?;
-        let registry = read_registry(beside, file.registry.as_deref())?;
+        let registry_path = beside.join(file.registry.as_deref().unwrap_or(Path::new("meters.csv")));
+        let registry = read_registry(&registry_path, file.registry.is_some())?;
         let rulebook = Rulebook {
             reporting_zone: file.reporting_zone.clone(),
             power_mw_min: milliwatts("limits.power_kw_min", file.limits.power_kw_min)?,
@@ -310,19 +372,18 @@ impl Config {
             registry,
             tzdb: Zone::tables_version().to_owned(),
         };
-        let rules = rulebook.compile()?;
+        let rules = rulebook.compile().map_err(|error| error.in_file(path, &registry_path))?;
         for (name, feed) in &rules.feeds {
             feed.check().map_err(|error| {
-                ConfigError::new(
-                    format!("feed {name}"),
-                    error.to_string(),
-                    format!("correct the profile {name}.toml in {}", beside.join(&file.feeds).display()),
-                )
+                let place = beside.join(&file.feeds).join(format!("{name}.toml"));
+                let hint = "correct the profile; docs/feeds.md has every key";
+                ConfigError::new(ConfigProblem::Feed, place.display().to_string(), error.to_string(), hint)
             })?;
         }
         if !rules.feeds.contains_key(&file.default_feed) {
             return Err(ConfigError::new(
-                format!("{}: default_feed", path.display()),
+                ConfigProblem::Value,
+                format!("{}, key default_feed", path.display()),
                 format!("no feed is named {:?}", file.default_feed),
                 "`greenstream feeds list` shows the names",
             ));
@@ -333,25 +394,44 @@ impl Config {
 
 fn read_file(path: &Path) -> Result<File, ConfigError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text).map_err(|error| {
-            ConfigError::new(
-                path.display().to_string(),
-                error.to_string().trim_end().to_owned(),
-                "`greenstream init` writes a file with every key",
-            )
-        }),
+        Ok(text) => parse_file(&path.display().to_string(), &text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
         Err(error) => {
-            Err(ConfigError::new(path.display().to_string(), error.to_string(), "make the file readable"))
+            let hint = "make the file readable to this user, or name another with `--config FILE`";
+            Err(ConfigError::new(
+                ConfigProblem::File,
+                path.display().to_string(),
+                format!("the configuration cannot be read: {error}"),
+                hint,
+            ))
         }
     }
+}
+
+fn parse_file(place: &str, text: &str) -> Result<File, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let (kind, hint) = if toml::from_str::<toml::Table>(text).is_err() {
+            (ConfigProblem::Syntax, "write it as in the file that `greenstream init --config NEW.toml` makes")
+        } else if error.message().starts_with("unknown field") {
+            (ConfigProblem::Key, "correct the name, or remove the key; `greenstream check-config` lists all keys once the file is good")
+        } else {
+            (ConfigProblem::Value, "correct the value, or remove the key to have its default")
+        };
+        ConfigError::toml(kind, place, text, &error, hint)
+    })
+}
+
+fn parse_feed(place: &str, text: &str) -> Result<Feed, ConfigError> {
+    let hint = "correct the profile; docs/feeds.md has every key";
+    toml::from_str(text).map_err(|error| ConfigError::toml(ConfigProblem::Feed, place, text, &error, hint))
 }
 
 fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
     let unreadable = |path: &Path, error: &std::io::Error| {
         ConfigError::new(
+            ConfigProblem::Feed,
             path.display().to_string(),
-            error.to_string(),
+            format!("the profile cannot be read: {error}"),
             "make the profile readable UTF-8 text",
         )
     };
@@ -368,17 +448,18 @@ fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(),
             continue;
         };
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+        parse_feed(&path.display().to_string(), &text)?;
         feeds.insert(stem.to_owned(), text);
     }
     Ok(())
 }
 
-fn read_registry(beside: &Path, named: Option<&Path>) -> Result<String, ConfigError> {
-    let path = beside.join(named.unwrap_or(Path::new("meters.csv")));
-    match std::fs::read_to_string(&path) {
+fn read_registry(path: &Path, named: bool) -> Result<String, ConfigError> {
+    match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(ConfigError::new(
+            ConfigProblem::Registry,
             path.display().to_string(),
             error.to_string(),
             "name a readable UTF-8 file in `registry`, or leave the key out",
@@ -392,5 +473,10 @@ fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
     if kw.is_finite() && kw.abs() <= 1e12 {
         return Ok((kw * 1e6).round() as i64);
     }
-    Err(ConfigError::new(key, format!("{kw} kW is no power"), "give a number of kW between -1e12 and 1e12"))
+    Err(ConfigError::new(
+        ConfigProblem::Value,
+        key,
+        format!("{kw} kW is no power"),
+        "give a number of kW between -1e12 and 1e12",
+    ))
 }

@@ -48,7 +48,7 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     let demo =
         Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
     let mut service = open::service(&demo, "greenstream demo")?;
-    let files = scan_paths(&[uploads]).map_err(|error| Failure::usage(&error, error.hint()))?;
+    let files = scan_paths(&[uploads])?;
     println!("running the pipeline: landing, decode, five rules, database, archive");
     let processing = Instant::now();
     ingest::load(&mut service, &files, &Given::default())?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use greenstream_core::decode::{Decoded, Given as DecodeGiven};
 
+use super::code::Code;
 use super::failure::exit;
 use super::table::Listing;
 use super::{Cli, Failure, open};
@@ -20,7 +21,8 @@ pub fn check_given(config: &Config, given: &Given) -> Result<(), Failure> {
     if let Some(name) = &given.feed
         && !config.rulebook.feeds.contains_key(name)
     {
-        return Err(Failure::usage(
+        return Err(Failure::new(
+            Code::FeedUnknown,
             format!("no feed is named {name:?}"),
             "`greenstream feeds list` shows the names",
         ));
@@ -28,7 +30,8 @@ pub fn check_given(config: &Config, given: &Given) -> Result<(), Failure> {
     if let Some(zone) = &given.time_zone
         && greenstream_core::Zone::parse(zone).is_err()
     {
-        return Err(Failure::usage(
+        return Err(Failure::new(
+            Code::ZoneUnknown,
             format!("unknown time zone {zone:?}"),
             "use an IANA name such as `Europe/London`",
         ));
@@ -91,7 +94,8 @@ fn decode(
     rules: &Rules,
 ) -> Result<Result<Decoded, String>, Failure> {
     let Some(feed) = rules.feeds.get(feed) else {
-        return Err(Failure::usage(
+        return Err(Failure::new(
+            Code::FeedUnknown,
             format!("no feed is named {feed:?}"),
             "`greenstream feeds list` shows the names",
         ));

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::code::Code;
 use super::{Cli, Failure, open};
 
 const TEXT: &str = include_str!("init.toml");
@@ -17,7 +18,8 @@ pub fn init(cli: &Cli) -> Result<ExitCode, Failure> {
     let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(Failure::usage(
+            return Err(Failure::new(
+                Code::Exists,
                 format!("{} is there already", path.display()),
                 "edit it, or move it away first; `greenstream check-config` checks it",
             ));

@@ -8,9 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod act;
 mod check;
+mod code;
 mod demo;
 mod dry_run;
 mod explain;
+mod explain_code;
 mod export;
 mod failure;
 mod feeds;
@@ -24,7 +26,9 @@ mod simulate;
 mod table;
 mod verify;
 
+pub use code::Code;
 pub use failure::Failure;
+use failure::exit;
 
 use crate::dataset::Dataset;
 
@@ -39,6 +43,7 @@ struct Cli {
         global = true,
         env = "GREENSTREAM_HOME",
         default_value = "./greenstream-data",
+        overrides_with = "home",
         value_name = "DIR"
     )]
     home: PathBuf,
@@ -81,6 +86,8 @@ enum Command {
     Alerts(Filter),
     /// The life of one reading, from the raw line to where it is stored.
     Explain(explain::ExplainArgs),
+    /// What an error code or a reason means, and the way out.
+    ExplainCode(explain_code::ExplainCodeArgs),
     /// Write a dataset to a file or to standard output.
     Export(export::ExportArgs),
     /// Check journal, landed bytes, books and archive; exit 1 with each finding.
@@ -134,22 +141,36 @@ pub enum Format {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(error) => return misread(&error),
     };
     match dispatch(&cli) {
         Ok(code) => code,
         Err(failure) => {
-            failure.print();
-            ExitCode::from(failure.code())
+            failure.print(cli.json);
+            ExitCode::from(failure.exit())
         }
     }
 }
 
+/// A command line that cannot be read, or asks for help or the version.
+fn misread(error: &clap::Error) -> ExitCode {
+    let told = error.render().to_string();
+    match told.strip_prefix("error: ") {
+        None => {
+            let _ = error.print();
+        }
+        Some(told) if std::env::args_os().any(|argument| argument == "--json") => {
+            let (message, _) = told.split_once("\n\n").unwrap_or((told, ""));
+            Failure::new(Code::Arguments, message, "see `--help` of the command").print(true);
+        }
+        Some(told) => eprint!("error[{}]: {told}", Code::Arguments.name()),
+    }
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 })
+}
+
 fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
     log(&cli.command);
+    open::check_home(cli)?;
     match &cli.command {
         Command::Demo(args) => demo::demo(cli, args),
         Command::Run(args) => run::run(cli, args),
@@ -164,6 +185,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Episodes(filter) => read::list(cli, Dataset::Episodes, filter, "no episodes"),
         Command::Alerts(filter) => read::list(cli, Dataset::Alerts, filter, "no alerts"),
         Command::Explain(args) => explain::explain(cli, args),
+        Command::ExplainCode(args) => explain_code::explain_code(cli, args),
         Command::Export(args) => export::export(cli, args),
         Command::Verify => verify::verify(cli),
         Command::Rebuild(args) => rebuild::rebuild(cli, args),
@@ -174,11 +196,10 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
 
 /// The log goes to standard error: the service tells what it does, other commands only what is wrong.
 fn log(command: &Command) {
-    let default = if matches!(command, Command::Run(_)) { "info" } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_env_var("GREENSTREAM_LOG")
-        .with_default_directive(default.parse().unwrap_or_default())
-        .from_env_lossy();
+    // what the libraries beneath tell, every step of reading a table, is for who asks for it
+    let default = if matches!(command, Command::Run(_)) { "warn,greenstream=info" } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GREENSTREAM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

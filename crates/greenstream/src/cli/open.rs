@@ -7,7 +7,7 @@ use greenstream_core::decode::parse_ts;
 use greenstream_core::{Ts, days_from_civil};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::failure::exit;
+use super::code::Code;
 use super::{Cli, Failure};
 use crate::archive::Error as ArchiveError;
 use crate::config::{Config, ConfigError};
@@ -15,10 +15,11 @@ use crate::home::{Home, HomeError, Layout};
 use crate::landing::{Error as LandingError, Zone};
 use crate::process::{ProcessError, Service};
 use crate::store::{Reader, Store, StoreError};
+use crate::web::ServeError;
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
-        Failure::new(exit::CONFIG, &error, &error.hint)
+        Failure::new(error.kind.into(), &error.problem, &error.hint).at(&error.place, &error.excerpt)
     }
 }
 
@@ -26,23 +27,43 @@ impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Failure {
         match &error {
             HomeError::Io { source, .. } => Failure::io(&error, source),
-            HomeError::HomeBusy { .. } | HomeError::HomeMissing { .. } => {
-                Failure::new(exit::UNAVAILABLE, &error, error.hint())
+            HomeError::HomeBusy { folder, .. } => {
+                let inbox = folder.join("inbox");
+                let hint = format!("or, where it is `greenstream run`, put files into {}", inbox.display());
+                Failure::new(Code::HomeBusy, &error, format!("{}; {hint}", error.hint()))
             }
+            HomeError::HomeMissing { .. } => Failure::new(Code::HomeMissing, &error, error.hint()),
         }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
-        let code = if error.is_transient() { exit::UNAVAILABLE } else { exit::IO };
-        Failure::new(code, with_causes(&error), error.hint())
+        let code = match &error {
+            StoreError::Sqlite { .. } | StoreError::Log { .. } => Code::Database,
+            StoreError::Newer { .. } | StoreError::Older { .. } => Code::Schema,
+            StoreError::NotAStore { .. } => Code::NotADatabase,
+            StoreError::Broken { .. } | StoreError::Unbalanced { .. } => Code::Internal,
+        };
+        let failure = Failure::new(code, with_causes(&error), error.hint());
+        if error.is_transient() { failure.for_now() } else { failure }
     }
 }
 
 impl From<LandingError> for Failure {
     fn from(error: LandingError) -> Failure {
-        Failure::new(exit::IO, with_causes(&error), error.hint())
+        let code = match &error {
+            LandingError::Io { source, .. } => {
+                return Failure::io(with_causes(&error), source).helped(error.hint());
+            }
+            LandingError::Journal { .. } => Code::Journal,
+            LandingError::Unfit { .. } => Code::Internal,
+            LandingError::NoSuchUpload { .. } => Code::RowUnknown,
+            LandingError::NotRegular { .. } => Code::NotAFile,
+            LandingError::Changed { .. } => Code::FileChanged,
+            LandingError::TooLarge { .. } => Code::TooLarge,
+        };
+        Failure::new(code, with_causes(&error), error.hint())
     }
 }
 
@@ -52,14 +73,29 @@ impl From<ArchiveError> for Failure {
     }
 }
 
-impl From<ProcessError> for Failure {
-    fn from(error: ProcessError) -> Failure {
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Failure {
         let code = match &error {
-            ProcessError::Config(_) => exit::CONFIG,
-            _ if error.is_transient() => exit::UNAVAILABLE,
-            _ => exit::IO,
+            ServeError::Address { .. } | ServeError::NotLoopback { .. } => Code::Listen,
+            ServeError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Code::Port,
+            ServeError::Listen { .. } => Code::Io,
         };
         Failure::new(code, with_causes(&error), error.hint())
+    }
+}
+
+impl From<ProcessError> for Failure {
+    fn from(error: ProcessError) -> Failure {
+        let (message, hint, transient) = (with_causes(&error), error.hint(), error.is_transient());
+        let failure = match error {
+            ProcessError::Config(error) => return error.into(),
+            ProcessError::Landing(error) => Failure::from(error).saying(message),
+            ProcessError::Store(error) => Failure::from(error).saying(message),
+            ProcessError::Archive(_) => Failure::new(Code::Archive, message, hint),
+            ProcessError::Io { source, .. } => Failure::io(message, &source),
+            ProcessError::Stopped | ProcessError::Internal(_) => Failure::new(Code::Internal, message, hint),
+        };
+        if transient { failure.for_now() } else { failure }
     }
 }
 
@@ -79,7 +115,16 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// The configuration of a home: `--config`, else `greenstream.toml` in it.
 pub fn config(cli: &Cli) -> Result<Config, Failure> {
-    Ok(Config::read(&config_path(cli))?)
+    let path = config_path(cli);
+    if cli.config.is_some() && !path.exists() {
+        return Err(Failure::new(
+            Code::ConfigFile,
+            "there is no such configuration file",
+            "check the path of `--config`; `greenstream init --config FILE` writes one",
+        )
+        .at(path.display(), ""));
+    }
+    Ok(Config::read(&path)?)
 }
 
 /// Where the configuration is (or would be).
@@ -94,6 +139,39 @@ pub fn service(cli: &Cli, command: &str) -> Result<Service, Failure> {
     Ok(Service::open(home, config)?)
 }
 
+/// Refuses a home that is a file, or would lie in one.
+pub fn check_home(cli: &Cli) -> Result<(), Failure> {
+    match cli.home.ancestors().find(|path| path.exists()) {
+        Some(path) if !path.is_dir() => Err(Failure::new(
+            Code::NotAFile,
+            format!("the home {} cannot be: {} is a file", cli.home.display(), path.display()),
+            "name a folder, which may be new: `--home DIR`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a home in which nothing has landed, so that a wrong folder is not taken for a good home.
+pub fn check_landed(cli: &Cli) -> Result<(), Failure> {
+    if look(cli)?.landing().is_dir() { Ok(()) } else { Err(empty(cli)) }
+}
+
+fn empty(cli: &Cli) -> Failure {
+    Failure::new(
+        Code::HomeEmpty,
+        format!("nothing has landed in the home {}", cli.home.display()),
+        "land something first: `greenstream ingest FILE…`; or name another home with `--home DIR`",
+    )
+}
+
+/// The program as one types it for this home.
+pub fn program(cli: &Cli) -> String {
+    if cli.home == Path::new("./greenstream-data") {
+        return "greenstream".to_owned();
+    }
+    format!("greenstream --home {}", shown(&cli.home))
+}
+
 /// The home's paths, for reading, whoever owns it.
 pub fn look(cli: &Cli) -> Result<Layout, Failure> {
     Ok(Home::look(&cli.home)?)
@@ -103,11 +181,7 @@ pub fn look(cli: &Cli) -> Result<Layout, Failure> {
 pub fn reader(cli: &Cli) -> Result<Reader, Failure> {
     let database = look(cli)?.database();
     if !database.exists() {
-        return Err(Failure::new(
-            exit::UNAVAILABLE,
-            format!("there is no database at {}", database.display()),
-            "land something first: `greenstream ingest FILE…`",
-        ));
+        return Err(empty(cli));
     }
     Ok(Store::reader(&database)?)
 }
