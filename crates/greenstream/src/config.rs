@@ -103,7 +103,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 /// `greenstream.toml`, every key optional.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// The zone whose days rule 4 counts and reports use; an IANA name. Default `UTC`.
@@ -127,7 +127,7 @@ pub struct File {
 }
 
 /// `[limits]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsKeys {
     /// Lowest valid power in kW. Default 0.
@@ -137,7 +137,7 @@ pub struct LimitsKeys {
 }
 
 /// `[archive]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveKeys {
     /// Longest time from a commit to the archive, in seconds, for days still open. Default 60.
@@ -149,7 +149,7 @@ pub struct ArchiveKeys {
 }
 
 /// `[alerts]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertKeys {
     /// `http://` or `https://` address that takes a POST of JSON for each alert.
@@ -157,7 +157,7 @@ pub struct AlertKeys {
 }
 
 /// `[serve]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServeKeys {
     /// Address to listen on. Default `127.0.0.1:8321`; only loopback is accepted without a token.
@@ -165,7 +165,7 @@ pub struct ServeKeys {
 }
 
 /// `[sizes]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SizeKeys {
     /// Largest decoded content of one upload in bytes. Default 1 GiB; more is a dead letter.

@@ -96,8 +96,8 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     /// Check the configuration and everything it names.
     CheckConfig,
-    /// Write a commented configuration file.
-    Init,
+    /// Write a commented configuration file; on a terminal, after three questions.
+    Init(init::InitArgs),
 }
 
 /// What reading commands can be narrowed by.
@@ -190,7 +190,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Verify => verify::verify(cli),
         Command::Rebuild(args) => rebuild::rebuild(cli, args),
         Command::CheckConfig => check::check_config(cli),
-        Command::Init => init::init(cli),
+        Command::Init(args) => init::init(cli, args),
     }
 }
 
