@@ -8,7 +8,8 @@ use clap::Args;
 use greenstream_simulator::Plan;
 
 use super::{Cli, Failure, ingest, open, simulate};
-use crate::process::Given;
+use crate::home::Home;
+use crate::process::{Given, Service};
 use crate::store::Store;
 use crate::text::count;
 use crate::trigger::scan_paths;
@@ -25,6 +26,9 @@ pub struct DemoArgs {
     /// How many days.
     #[arg(long, default_value_t = 7, value_name = "N")]
     days: u32,
+    /// Where to serve the pages; only loopback addresses are accepted.
+    #[arg(long, default_value = "127.0.0.1:8321", value_name = "ADDRESS:PORT")]
+    listen: String,
 }
 
 /// Carries out `demo`. Its home is a folder of its own inside the home, begun anew each time.
@@ -47,7 +51,9 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
 
     let demo =
         Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
-    let mut service = open::service(&demo, "greenstream demo")?;
+    let mut config = open::config(&demo)?;
+    config.file.serve.listen.clone_from(&args.listen);
+    let mut service = Service::open(Home::open(&demo.home, "greenstream demo")?, config)?;
     let files = scan_paths(&[uploads])?;
     println!("running the pipeline: landing, decode, five rules, database, archive");
     let processing = Instant::now();

@@ -19,6 +19,7 @@ use crate::{clock, text};
 /// Says what is wrong with `--feed` or `--time-zone` before anything lands under it.
 pub fn check_given(config: &Config, given: &Given) -> Result<(), Failure> {
     if let Some(name) = &given.feed
+        && name != "default" // which is no profile, and listed with them
         && !config.rulebook.feeds.contains_key(name)
     {
         return Err(Failure::new(

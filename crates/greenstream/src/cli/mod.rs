@@ -11,6 +11,7 @@ mod check;
 mod code;
 mod demo;
 mod dry_run;
+mod examples;
 mod explain;
 mod explain_code;
 mod export;
@@ -22,6 +23,7 @@ mod open;
 mod read;
 mod rebuild;
 mod run;
+mod shell;
 mod simulate;
 mod table;
 mod verify;
@@ -35,7 +37,13 @@ use crate::dataset::Dataset;
 /// Raw smart-meter uploads become trusted readings: decoded, judged by five rules, accounted for
 /// to the last row, in a database and in a partitioned Parquet archive.
 #[derive(Parser, Debug)]
-#[command(name = "greenstream", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "greenstream",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    after_help = "First time here? `greenstream demo`. COMMAND --help has examples."
+)]
 struct Cli {
     /// The folder that holds everything: inbox, landing zone, database, archive.
     #[arg(
@@ -60,44 +68,68 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Simulate 1,000 meters for 7 days with every known defect and run the whole pipeline on them.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
     /// Run the service: take files from inbox/, process each, serve health and metrics.
+    #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
     /// Land files (a folder in name order), process them and exit.
+    #[command(after_help = examples::INGEST)]
     Ingest(ingest::IngestArgs),
     /// Write realistic uploads with injected defects and a ground-truth file.
+    #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::SimulateArgs),
     /// Feed profiles: how files of a supplier are read.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::FEEDS)]
     Feeds(feeds::FeedsCommand),
     /// Where the pipeline stands: journal, database, archive, books.
+    #[command(after_help = examples::STATUS)]
     Status,
     /// The uploads and their books.
+    #[command(after_help = examples::UPLOADS)]
     Uploads(Filter),
     /// The error queue: list it, or release, edit, discard and undo.
+    #[command(after_help = examples::ERRORS)]
     Errors(act::ErrorsArgs),
     /// Uploads of which nothing was loaded, and why; `retry` tries them again.
+    #[command(after_help = examples::DEAD_LETTERS)]
     DeadLetters(act::DeadLettersArgs),
     /// The meters: newest reading, counts of flags.
+    #[command(after_help = examples::METERS)]
     Meters(Filter),
     /// Faulty-meter episodes.
+    #[command(after_help = examples::EPISODES)]
     Episodes(Filter),
     /// Alerts raised so far.
+    #[command(after_help = examples::ALERTS)]
     Alerts(Filter),
     /// The life of one reading, from the raw line to where it is stored.
+    #[command(after_help = examples::EXPLAIN)]
     Explain(explain::ExplainArgs),
     /// What an error code or a reason means, and the way out.
+    #[command(after_help = examples::EXPLAIN_CODE)]
     ExplainCode(explain_code::ExplainCodeArgs),
     /// Write a dataset to a file or to standard output.
+    #[command(after_help = examples::EXPORT)]
     Export(export::ExportArgs),
     /// Check journal, landed bytes, books and archive; exit 1 with each finding.
+    #[command(after_help = examples::VERIFY)]
     Verify,
     /// Build database and archive again from the landing zone.
+    #[command(after_help = examples::REBUILD)]
     Rebuild(rebuild::RebuildArgs),
     /// Check the configuration and everything it names.
+    #[command(after_help = examples::CHECK_CONFIG)]
     CheckConfig,
     /// Write a commented configuration file; on a terminal, after three questions.
+    #[command(after_help = examples::INIT)]
     Init(init::InitArgs),
+    /// Write completions for a shell to standard output.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages, one for each command.
+    #[command(hide = true)]
+    Man(shell::ManArgs),
 }
 
 /// What reading commands can be narrowed by.
@@ -191,6 +223,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Rebuild(args) => rebuild::rebuild(cli, args),
         Command::CheckConfig => check::check_config(cli),
         Command::Init(args) => init::init(cli, args),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
     }
 }
 

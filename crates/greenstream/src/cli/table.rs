@@ -31,6 +31,14 @@ impl Listing {
 
     /// Prints to standard output: a JSON array, or a table, or `none` in words where it is empty.
     pub fn print(&self, json: bool, none: &str) -> io::Result<()> {
+        match self.write(json, none) {
+            // a reader such as `head` that has seen enough is no failure
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    fn write(&self, json: bool, none: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if json {
             return writeln!(out, "{}", self.objects());
