@@ -12,7 +12,9 @@ use common::{Home, rows};
 /// The comparison's lines: what was injected, how often, how it shows, found, recall, in all, precision.
 fn comparison(told: &str) -> Vec<Vec<String>> {
     let (_, table) = told.split_once("precision\n").unwrap();
-    let cells = |line: &str| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
+    let cells = |line: &str| {
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+    };
     table.lines().take_while(|line| !line.starts_with("recall:")).map(cells).collect()
 }
 
@@ -30,7 +32,9 @@ fn the_demo_counts_what_was_injected_and_what_stands_in_the_result() {
     }
     let lines = comparison(&told);
     assert_eq!(lines.len(), 18, "{told}");
-    for (line, kind) in [("spike", "spike"), ("value above 10 kW", "above_limit"), ("broken line", "malformed")] {
+    for (line, kind) in
+        [("spike", "spike"), ("value above 10 kW", "above_limit"), ("broken line", "malformed")]
+    {
         let line = lines.iter().find(|cells| cells[0] == line).unwrap();
         assert_eq!(line[1], injected["defects"][kind].to_string(), "{line:?}");
     }
@@ -42,7 +46,9 @@ fn the_demo_counts_what_was_injected_and_what_stands_in_the_result() {
         let recall = cells.get(4).map_or("", String::as_str);
         match cells[0].as_str() {
             // a spike beside another is no outlier to the rule, and a load may jump by itself
-            "spike" => assert!(recall.starts_with("9") && cells[6].trim_end_matches(" %") < "90", "{cells:?}"),
+            "spike" => {
+                assert!(recall.starts_with("9") && cells[6].trim_end_matches(" %") < "90", "{cells:?}")
+            }
             // a meter that dies on the last day is not found before 24 h
             "dead meter" => {}
             _ => assert!(recall == "100.0 %" || cells[1] == "0", "{cells:?}"),

@@ -37,7 +37,7 @@ fn check(home: &Home, args: &[&str], exit: i32, code: &str, words: &[&str]) {
 fn what_is_not_there_is_named_with_the_way_out() {
     let home = Home::new();
     let file = home.file("a.csv", format!("{HEADER}{ROWS}"));
-    check(&home, &["ingest", "/nowhere/a.csv"], 74, "E-NOT-FOUND", &["/nowhere/a.csv"]);
+    check(&home, &["ingest", "/nowhere/a.csv"], 74, "E-NOT-FOUND", &["/nowhere/a.csv", "check the path"]);
     check(&home, &["feeds", "test", "/nowhere/a.csv"], 74, "E-NOT-FOUND", &["/nowhere/a.csv"]);
     check(&home, &["ingest", "/dev/null"], 74, "E-NOT-A-FILE", &["/dev/null is a device"]);
     let place = home.path().display().to_string();

@@ -106,7 +106,7 @@ fn decode(
         Ok(decoder) => decoder,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let file: File = open_regular(path)?;
+    let file: File = open_regular(path).map_err(open::given_path)?;
     let content = Content::new(file, path, config.file.sizes.upload_bytes_max)?;
     let bytes = match content.read_all() {
         Ok(bytes) => bytes,

@@ -34,7 +34,7 @@ pub struct IngestArgs {
 
 /// Carries out `ingest`.
 pub fn ingest(cli: &Cli, args: &IngestArgs) -> Result<ExitCode, Failure> {
-    let files = scan_paths(&args.paths)?;
+    let files = scan_paths(&args.paths).map_err(open::given_path)?;
     if files.is_empty() {
         let paths: Vec<_> = args.paths.iter().map(|path| open::shown(path)).collect();
         eprintln!("note: no file to land directly in {}; folders inside are not entered", paths.join(", "));

@@ -99,6 +99,18 @@ impl From<ProcessError> for Failure {
     }
 }
 
+/// A failure to read a path that somebody has given.
+pub fn given_path(error: LandingError) -> Failure {
+    let missing =
+        matches!(&error, LandingError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    let failure = Failure::from(error);
+    if missing {
+        failure.helped("check the path; a relative one starts in the current folder")
+    } else {
+        failure
+    }
+}
+
 /// An error with all its causes, in one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -139,8 +151,13 @@ pub fn service(cli: &Cli, command: &str) -> Result<Service, Failure> {
     Ok(Service::open(home, config)?)
 }
 
-/// Refuses a home that is a file, or would lie in one.
+/// Refuses a home that is a file, or would lie in one, or that this user may not look at.
 pub fn check_home(cli: &Cli) -> Result<(), Failure> {
+    if let Err(error) = cli.home.metadata()
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        return Err(Failure::io(format!("the home {}", cli.home.display()), &error));
+    }
     match cli.home.ancestors().find(|path| path.exists()) {
         Some(path) if !path.is_dir() => Err(Failure::new(
             Code::NotAFile,
