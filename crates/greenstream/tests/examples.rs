@@ -148,6 +148,19 @@ fn the_commands_of_the_readme_run_in_their_order() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let sandbox = Sandbox::landed();
+    for command in
+        ["status", "errors --json", "check-config", "explain MTR-000123 2026-03-02", "completions bash"]
+    {
+        let line = format!(
+            "set -o pipefail; (sleep 0.2; greenstream {command}) 2>said | true; cat said; [ ! -s said ]"
+        );
+        sandbox.check(&line);
+    }
+}
+
+#[test]
 fn completions_are_made_for_every_shell_and_bash_takes_its_own() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

@@ -31,6 +31,8 @@ pub mod exit {
     pub const IO: u8 = 74;
     /// The configuration cannot be used.
     pub const CONFIG: u8 = 78;
+    /// Nobody reads the output any more: what a shell reports of a program that SIGPIPE ended.
+    pub const PIPE: i32 = 141;
 }
 
 impl Failure {

@@ -171,6 +171,7 @@ pub enum Format {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    end_with_the_reader();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misread(&error),
@@ -182,6 +183,21 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit())
         }
     }
+}
+
+/// Ends quietly when nobody reads standard output any more, as in `greenstream status | head -1`: `println!`
+/// knows nothing but to panic then. Whatever is half done is safe, as after any other end.
+fn end_with_the_reader() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let words = info.payload().downcast_ref::<String>();
+        if words
+            .is_some_and(|words| words.starts_with("failed printing to std") && words.contains("Broken pipe"))
+        {
+            std::process::exit(exit::PIPE);
+        }
+        told(info);
+    }));
 }
 
 /// A command line that cannot be read, or asks for help or the version.
