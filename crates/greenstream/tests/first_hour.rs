@@ -75,6 +75,7 @@ fn what_the_command_line_cannot_mean_is_named_with_the_way_out() {
     home.ok(&["errors", "release", "1:2"]);
     check(&home, &["errors", "discard", "1:2"], 2, "E-DECISION", &["1:2", "errors undo"]);
     home.run(&["ingest", "--time-zone", "Europe/Paris", &file]).exits(2).says("E-SAME-BYTES");
+    home.ok(&["explain-code", "E-SAME-BYTES"]).says("greenstream rebuild");
     home.ok(&["init"]);
     check(&home, &["init"], 2, "E-EXISTS", &["greenstream.toml"]);
     let folder = home.path();
@@ -127,6 +128,35 @@ fn a_wrong_configuration_is_shown_with_file_line_column_and_text() {
     let home = Home::new();
     home.configure("greenstream.toml", "[serve]\nlisten = \"0.0.0.0:80\"\n");
     check(&home, &["run"], 78, "E-LISTEN", &["0.0.0.0:80", "127.0.0.1"]);
+}
+
+#[test]
+fn what_others_did_to_a_home_is_named_with_the_way_out() {
+    let home = Home::new();
+    let file = home.file("a.csv", format!("{HEADER}{ROWS}"));
+    home.ok(&["ingest", &file]);
+    let segments = files_below(&home.path().join("landing/journal"));
+    let (segment, bytes) =
+        segments.iter().find(|(_, bytes)| bytes.windows(5).any(|part| part == b"a.csv")).unwrap();
+    let damaged = String::from_utf8_lossy(bytes).replacen('{', "x", 1);
+    fs::remove_file(segment).unwrap();
+    fs::write(segment, damaged).unwrap();
+    check(
+        &home,
+        &["ingest", &file],
+        74,
+        "E-JOURNAL",
+        &[segment.to_str().unwrap(), "line ", "greenstream verify"],
+    );
+    let home = Home::new();
+    home.configure("greenstream.db", &"no database at all ".repeat(100));
+    check(&home, &["status"], 74, "E-DATABASE", &["damaged"]);
+    let home = Home::new();
+    rusqlite::Connection::open(home.path().join("greenstream.db"))
+        .unwrap()
+        .execute_batch("create table t (x)")
+        .unwrap();
+    check(&home, &["status"], 74, "E-NOT-A-DATABASE", &["greenstream.db", "move that file away"]);
 }
 
 #[test]

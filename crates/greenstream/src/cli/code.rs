@@ -192,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn every_code_is_brought_about_by_a_test() {
+        let tests = concat!(include_str!("../../tests/first_hour.rs"), include_str!("open.rs"));
+        for (_, name, _) in TABLE {
+            assert!(tests.contains(&format!("\"{name}\"")), "no test brings about {name}");
+        }
+    }
+
+    #[test]
     fn the_explained_exit_code_is_the_one_given() {
         for ((_, name, exit), (code, cells)) in TABLE.iter().zip(rows()) {
             assert_eq!((code, cells[0]), (*name, exit.to_string().as_str()));

@@ -91,6 +91,12 @@ impl Failure {
         Failure { exit: exit::UNAVAILABLE, ..self }
     }
 
+    /// What went wrong, by its stable name.
+    #[cfg(test)]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// The exit code.
     pub fn exit(&self) -> u8 {
         self.exit

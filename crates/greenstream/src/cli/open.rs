@@ -246,6 +246,36 @@ pub fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ConfigProblem;
+    use std::io::{Error as IoError, ErrorKind};
+
+    #[track_caller]
+    fn check(failure: &Failure, code: &str, exit: u8) {
+        assert_eq!((failure.code().name(), failure.exit()), (code, exit));
+    }
+
+    /// The failures that no test can bring about by a command line alone.
+    #[test]
+    fn what_the_world_does_has_its_code_and_tells_whether_waiting_helps() {
+        let io = |kind| LandingError::Io { action: "write", path: "x".into(), source: IoError::from(kind) };
+        check(&io(ErrorKind::StorageFull).into(), "E-DISK-FULL", 74);
+        check(&ProcessError::from(io(ErrorKind::StorageFull)).into(), "E-DISK-FULL", 69);
+        check(&io(ErrorKind::PermissionDenied).into(), "E-PERMISSION", 74);
+        check(&io(ErrorKind::Other).into(), "E-IO", 74);
+        check(&LandingError::Changed { path: "x".into() }.into(), "E-FILE-CHANGED", 74);
+        check(&LandingError::TooLarge { path: "x".into(), bytes: 2, limit: 1 }.into(), "E-TOO-LARGE", 74);
+        check(&LandingError::NoSuchUpload { upload: 1 }.into(), "E-ROW-UNKNOWN", 2);
+        let newer = StoreError::Newer { path: "x".into(), found: 2, known: 1 };
+        check(&newer.into(), "E-SCHEMA", 74);
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let busy = StoreError::from(rusqlite::Error::SqliteFailure(busy, None));
+        check(&busy.into(), "E-DATABASE", 69);
+        check(&StoreError::Broken { entry: 1, problem: String::new() }.into(), "E-INTERNAL", 74);
+        check(&ArchiveError::Ahead { archive: 2, store: 1 }.into(), "E-ARCHIVE", 74);
+        check(&ProcessError::Stopped.into(), "E-INTERNAL", 74);
+        let held = ConfigError::new(ConfigProblem::Journal, "journal", "", "");
+        check(&ProcessError::Config(held).into(), "E-CONFIG-JOURNAL", 78);
+    }
 
     #[test]
     fn a_date_is_its_midnight_in_utc_and_must_exist() {
