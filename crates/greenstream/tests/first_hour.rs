@@ -167,6 +167,8 @@ fn a_taken_home_and_a_taken_port_name_who_has_them_and_what_to_do() {
     check(&home, &["ingest", &file], 69, "E-HOME-BUSY", &["greenstream run", "/inbox"]);
     let other = Home::new();
     // the error comes first: the libraries beneath do not tell their steps to who has not asked
+    check(&other, &["demo", "--listen", &service.address], 74, "E-PORT", &[&service.address, "--listen"]);
+    assert!(files_below(&other.path()).is_empty(), "it is told before the work");
     check(&other, &["run", "--listen", &service.address], 74, "E-PORT", &[&service.address, "--listen"]);
 }
 

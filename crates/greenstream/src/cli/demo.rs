@@ -16,6 +16,7 @@ use crate::process::{Given, Service};
 use crate::store::{Reader, Store};
 use crate::text::count;
 use crate::trigger::scan_paths;
+use crate::web;
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
@@ -37,6 +38,10 @@ pub struct DemoArgs {
 /// Carries out `demo`. Its home is a folder of its own inside the home, begun anew each time.
 pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
+    if !args.exit {
+        // taken for a moment only: a wrong or taken address is told before the work and not after it
+        drop(web::listen(&args.listen)?);
+    }
     let folder = cli.home.join("demo");
     begin(&folder)?;
     let uploads = folder.join("uploads");
