@@ -13,94 +13,12 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+mod error;
+mod keys;
 pub mod registry;
 
-/// A configuration that cannot be used. Exit code 78.
-#[derive(Debug, thiserror::Error)]
-#[error("{place}: {problem}")]
-pub struct ConfigError {
-    /// Which part cannot be used.
-    pub kind: ConfigProblem,
-    /// File, and line or key where known.
-    pub place: String,
-    /// The offending lines with a mark under the text, where they are known; else empty.
-    pub excerpt: String,
-    /// What is wrong, with the offending text.
-    pub problem: String,
-    /// The way out.
-    pub hint: String,
-}
-
-/// Which part of a configuration cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ConfigProblem {
-    /// The file cannot be read.
-    File,
-    /// It is no TOML.
-    Syntax,
-    /// It has a key that there is not.
-    Key,
-    /// A key has a value that cannot be used.
-    Value,
-    /// A feed profile.
-    Feed,
-    /// The registry of meters.
-    Registry,
-    /// The configuration that the journal holds.
-    Journal,
-}
-
-impl ConfigError {
-    pub(crate) fn new(
-        kind: ConfigProblem,
-        place: impl Into<String>,
-        problem: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> ConfigError {
-        ConfigError {
-            kind,
-            place: place.into(),
-            excerpt: String::new(),
-            problem: problem.into(),
-            hint: hint.into(),
-        }
-    }
-
-    /// What is wrong with a TOML text: its line, its column, and the text itself with a mark under it.
-    fn toml(
-        kind: ConfigProblem,
-        place: &str,
-        text: &str,
-        error: &toml::de::Error,
-        hint: &str,
-    ) -> ConfigError {
-        // its words are `TOML parse error at line 2, column 1`, the excerpt, and the message
-        let told = error.to_string();
-        let excerpt: Vec<&str> = told.lines().filter(|line| line.contains('|')).collect();
-        let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
-        let place = format!("{place}, line {line}, column {column}");
-        ConfigError { excerpt: excerpt.join("\n"), ..ConfigError::new(kind, place, error.message(), hint) }
-    }
-}
-
-impl ConfigError {
-    /// Names the files that a rulebook, which only knows their content, was made of.
-    fn in_file(mut self, file: &Path, registry: &Path) -> ConfigError {
-        self.place = match self.kind {
-            ConfigProblem::Value => format!("{}, key {}", file.display(), self.place),
-            ConfigProblem::Registry => self.place.replacen("registry", &registry.display().to_string(), 1),
-            _ => self.place,
-        };
-        self
-    }
-}
-
-/// Line and column of a byte, both from 1.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or(before);
-    (before.matches('\n').count() + 1, line.chars().count() + 1)
-}
+pub use error::{ConfigError, ConfigProblem};
+pub use keys::{position, value_spans};
 
 /// `greenstream.toml`, every key optional.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -357,22 +275,24 @@ impl Config {
     /// Reads `path` if it is there (a missing file is the default configuration), the profiles in
     /// its feeds folder and the registry.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        let file = read_file(path)?;
+        let (file, text) = read_file(path)?;
         let beside = path.parent().unwrap_or(Path::new("."));
         let mut feeds: BTreeMap<String, String> =
             Feed::built_in().into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
         read_feeds(&beside.join(&file.feeds), &mut feeds)?;
         let registry_path = beside.join(file.registry.as_deref().unwrap_or(Path::new("meters.csv")));
         let registry = read_registry(&registry_path, file.registry.is_some())?;
+        let placed = |error: ConfigError| error.in_file(path, &text, &registry_path);
+        let limits = &file.limits;
         let rulebook = Rulebook {
             reporting_zone: file.reporting_zone.clone(),
-            power_mw_min: milliwatts("limits.power_kw_min", file.limits.power_kw_min)?,
-            power_mw_max: milliwatts("limits.power_kw_max", file.limits.power_kw_max)?,
+            power_mw_min: milliwatts("limits.power_kw_min", limits.power_kw_min).map_err(placed)?,
+            power_mw_max: milliwatts("limits.power_kw_max", limits.power_kw_max).map_err(placed)?,
             feeds,
             registry,
             tzdb: Zone::tables_version().to_owned(),
         };
-        let rules = rulebook.compile().map_err(|error| error.in_file(path, &registry_path))?;
+        let rules = rulebook.compile().map_err(placed)?;
         for (name, feed) in &rules.feeds {
             feed.check().map_err(|error| {
                 let place = beside.join(&file.feeds).join(format!("{name}.toml"));
@@ -381,21 +301,19 @@ impl Config {
             })?;
         }
         if !rules.feeds.contains_key(&file.default_feed) {
-            return Err(ConfigError::new(
-                ConfigProblem::Value,
-                format!("{}, key default_feed", path.display()),
-                format!("no feed is named {:?}", file.default_feed),
-                "`greenstream feeds list` shows the names",
-            ));
+            let problem = format!("no feed is named {:?}", file.default_feed);
+            let hint = format!("there are {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));
+            return Err(placed(ConfigError::new(ConfigProblem::Value, "default_feed", problem, hint)));
         }
         Ok(Config { file, rulebook })
     }
 }
 
-fn read_file(path: &Path) -> Result<File, ConfigError> {
+/// The keys, and the text they stand in.
+fn read_file(path: &Path) -> Result<(File, String), ConfigError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => parse_file(&path.display().to_string(), &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
+        Ok(text) => Ok((parse_file(&path.display().to_string(), &text)?, text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((File::default(), String::new())),
         Err(error) => {
             let hint = "make the file readable to this user, or name another with `--config FILE`";
             Err(ConfigError::new(

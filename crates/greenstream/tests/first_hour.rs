@@ -110,7 +110,25 @@ fn a_wrong_configuration_is_shown_with_file_line_column_and_text() {
             "greenstream.toml",
             "reporting_zone = \"Mars\"\n",
             "E-CONFIG-VALUE",
-            &["greenstream.toml, key reporting_zone", "Mars"],
+            &["greenstream.toml, line 1, column 18, key reporting_zone", "1 | reporting_zone = \"Mars\""],
+        ),
+        (
+            "greenstream.toml",
+            "[limits]\npower_kw_max = -1\n",
+            "E-CONFIG-VALUE",
+            &["greenstream.toml, line 2, column 16, key limits.power_kw_max", "is above power_kw_max"],
+        ),
+        (
+            "greenstream.toml",
+            "default_feed = \"nobody\"\n",
+            "E-CONFIG-VALUE",
+            &["greenstream.toml, line 1, column 16, key default_feed", "nobody", "london"],
+        ),
+        (
+            "greenstream.toml",
+            "[serve]\nlisten = \"0.0.0.0:80\"\n",
+            "E-LISTEN",
+            &["greenstream.toml", "listen = \"0.0.0.0:80\"", "127.0.0.1"],
         ),
         (
             "feeds/x.toml",

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::table::Listing;
 use super::{Cli, Failure, open};
-use crate::config::{Config, File};
+use crate::config::{Config, File, position, value_spans};
+use crate::web;
 
 /// What the values of a key are, for every key there is.
 const UNITS: [(&str, &str); 16] = [
@@ -35,13 +36,16 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let path = open::config_path(cli);
     let config = open::config(cli)?;
     let rules = config.rulebook.compile()?;
-    let lines = match std::fs::read_to_string(&path) {
-        Ok(text) => key_lines(&text),
-        Err(_) => BTreeMap::new(),
-    };
+    // a file that cannot be read has failed by now, one that is not there sets nothing
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let spans = value_spans(&text);
+    let listen = &config.file.serve.listen;
+    web::loopback(listen)
+        .map_err(|error| Failure::from(error).at(path.display(), format!("listen = {listen:?}")))?;
     let mut listing = Listing::new(&["key", "value", "unit", "from"]);
     for (key, value) in keys(&config.file) {
-        let from = lines.get(&key).map_or_else(|| "default".to_owned(), |line| format!("line {line}"));
+        let line = |span: &std::ops::Range<usize>| format!("line {}", position(&text, span.start).0);
+        let from = spans.get(&key).map_or_else(|| "default".to_owned(), line);
         let unit = unit(&key);
         listing.push(vec![key.into(), value, unit.into(), from.into()]);
     }
@@ -98,26 +102,6 @@ fn unit(key: &str) -> &'static str {
     UNITS.iter().find(|(name, _)| *name == key).map_or("", |(_, unit)| unit)
 }
 
-/// The line of each key that the file sets.
-fn key_lines(text: &str) -> BTreeMap<String, usize> {
-    let line = |byte: usize| text.get(..byte).map_or(1, |before| before.matches('\n').count() + 1);
-    let mut lines = BTreeMap::new();
-    let Ok(table) = toml::de::DeTable::parse(text) else { return lines };
-    for (name, value) in table.get_ref() {
-        match value.get_ref() {
-            toml::de::DeValue::Table(section) => {
-                for key in section.keys() {
-                    lines.insert(format!("{}.{}", name.get_ref(), key.get_ref()), line(key.span().start));
-                }
-            }
-            _ => {
-                lines.insert(name.get_ref().to_string(), line(name.span().start));
-            }
-        }
-    }
-    lines
-}
-
 /// The profiles that do not come with the program, or take the place of one that does.
 fn own_feeds(config: &Config) -> Vec<String> {
     let shipped: BTreeMap<_, _> = greenstream_core::decode::Feed::built_in().into_iter().collect();
@@ -140,13 +124,5 @@ mod tests {
             let name = key.rsplit('.').next().unwrap();
             assert!(include_str!("init.toml").contains(&format!("\n#{name} = ")), "{key}");
         }
-    }
-
-    #[test]
-    fn a_key_is_found_at_its_line() {
-        let lines = key_lines("# mine\nfeeds = \"f\"\n\n[limits]\n# more\npower_kw_max = 12.5\n");
-        assert_eq!(lines.get("feeds"), Some(&2));
-        assert_eq!(lines.get("limits.power_kw_max"), Some(&6));
-        assert_eq!(lines.len(), 2);
     }
 }

@@ -111,17 +111,23 @@ impl Server {
     }
 }
 
+/// Reads an address to listen on, which must be of this machine only.
+///
+/// # Errors
+/// [`ServeError`] as it says.
+pub fn loopback(address: &str) -> Result<SocketAddr, ServeError> {
+    let parsed = address.parse().map_err(|_| ServeError::Address { address: address.to_owned() });
+    let address: SocketAddr = parsed?;
+    if address.ip().is_loopback() { Ok(address) } else { Err(ServeError::NotLoopback { address }) }
+}
+
 /// Takes a loopback address to listen on, such as `127.0.0.1:8321`; port 0 is any free one. Gives
 /// the address with the port it has become.
 ///
 /// # Errors
 /// [`ServeError`] as it says.
 pub fn listen(address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let parsed = address.parse().map_err(|_| ServeError::Address { address: address.to_owned() });
-    let address: SocketAddr = parsed?;
-    if !address.ip().is_loopback() {
-        return Err(ServeError::NotLoopback { address });
-    }
+    let address = loopback(address)?;
     let refused = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
