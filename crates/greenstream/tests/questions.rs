@@ -23,6 +23,8 @@ fn init(home: &Home, args: &[&str], typed: &str) -> (i32, String) {
     drop(command);
     let mut master = File::from(master);
     master.write_all(typed.as_bytes()).unwrap();
+    // Ctrl-D, so that a question nobody expects ends the test and does not hold it up
+    master.write_all(b"\x04").unwrap();
     let code = child.wait().unwrap().code().unwrap();
     // all of it fits the terminal's buffer; at the end Linux answers with an error
     let (mut shown, mut block) = (Vec::new(), [0; 4096]);
