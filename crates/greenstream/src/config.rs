@@ -13,32 +13,15 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+mod error;
+mod keys;
 pub mod registry;
 
-/// A configuration that cannot be used. Exit code 78.
-#[derive(Debug, thiserror::Error)]
-#[error("{place}: {problem}")]
-pub struct ConfigError {
-    /// File, and line or key where known.
-    pub place: String,
-    /// What is wrong, with the offending text.
-    pub problem: String,
-    /// The way out.
-    pub hint: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(
-        place: impl Into<String>,
-        problem: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> ConfigError {
-        ConfigError { place: place.into(), problem: problem.into(), hint: hint.into() }
-    }
-}
+pub use error::{ConfigError, ConfigProblem};
+pub use keys::{position, value_spans};
 
 /// `greenstream.toml`, every key optional.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// The zone whose days rule 4 counts and reports use; an IANA name. Default `UTC`.
@@ -62,7 +45,7 @@ pub struct File {
 }
 
 /// `[limits]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsKeys {
     /// Lowest valid power in kW. Default 0.
@@ -72,7 +55,7 @@ pub struct LimitsKeys {
 }
 
 /// `[archive]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveKeys {
     /// Longest time from a commit to the archive, in seconds, for days still open. Default 60.
@@ -84,7 +67,7 @@ pub struct ArchiveKeys {
 }
 
 /// `[alerts]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertKeys {
     /// `http://` or `https://` address that takes a POST of JSON for each alert.
@@ -92,7 +75,7 @@ pub struct AlertKeys {
 }
 
 /// `[serve]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServeKeys {
     /// Address to listen on. Default `127.0.0.1:8321`; only loopback is accepted without a token.
@@ -100,7 +83,7 @@ pub struct ServeKeys {
 }
 
 /// `[sizes]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SizeKeys {
     /// Largest decoded content of one upload in bytes. Default 1 GiB; more is a dead letter.
@@ -188,6 +171,7 @@ impl Rulebook {
     pub fn from_json(content: &Value) -> Result<Rulebook, ConfigError> {
         serde_json::from_value(content.clone()).map_err(|error| {
             ConfigError::new(
+                ConfigProblem::Journal,
                 "journal",
                 format!("configuration entry cannot be read: {error}"),
                 "it was written by another release; use that release, or restore landing/ from a backup",
@@ -199,6 +183,7 @@ impl Rulebook {
     pub fn compile(&self) -> Result<Rules, ConfigError> {
         let zone = Zone::parse(&self.reporting_zone).map_err(|_| {
             ConfigError::new(
+                ConfigProblem::Value,
                 "reporting_zone",
                 format!("unknown time zone {:?}", self.reporting_zone),
                 "use an IANA name such as `Europe/London`",
@@ -210,6 +195,7 @@ impl Rulebook {
         };
         if range.min > range.max {
             return Err(ConfigError::new(
+                ConfigProblem::Value,
                 "limits",
                 format!("power_kw_min {} is above power_kw_max {}", range.min, range.max),
                 "swap or correct the two",
@@ -217,14 +203,7 @@ impl Rulebook {
         }
         let mut feeds = BTreeMap::from([("default".to_owned(), Feed::default_feed())]);
         for (name, text) in &self.feeds {
-            let feed = toml::from_str::<Feed>(text).map_err(|error| {
-                ConfigError::new(
-                    format!("feed {name}"),
-                    error.to_string(),
-                    "`greenstream check-config` shows each profile",
-                )
-            })?;
-            feeds.insert(name.clone(), feed);
+            feeds.insert(name.clone(), parse_feed(&format!("feed {name}"), text)?);
         }
         let limits = registry::limits(&self.registry, range, &zone)?;
         Ok(Rules { zone, default_limits: Limits::constant(range), limits, feeds })
@@ -296,62 +275,81 @@ impl Config {
     /// Reads `path` if it is there (a missing file is the default configuration), the profiles in
     /// its feeds folder and the registry.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        let file = read_file(path)?;
+        let (file, text) = read_file(path)?;
         let beside = path.parent().unwrap_or(Path::new("."));
         let mut feeds: BTreeMap<String, String> =
             Feed::built_in().into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
         read_feeds(&beside.join(&file.feeds), &mut feeds)?;
-        let registry = read_registry(beside, file.registry.as_deref())?;
+        let registry_path = beside.join(file.registry.as_deref().unwrap_or(Path::new("meters.csv")));
+        let registry = read_registry(&registry_path, file.registry.is_some())?;
+        let placed = |error: ConfigError| error.in_file(path, &text, &registry_path);
+        let limits = &file.limits;
         let rulebook = Rulebook {
             reporting_zone: file.reporting_zone.clone(),
-            power_mw_min: milliwatts("limits.power_kw_min", file.limits.power_kw_min)?,
-            power_mw_max: milliwatts("limits.power_kw_max", file.limits.power_kw_max)?,
+            power_mw_min: milliwatts("limits.power_kw_min", limits.power_kw_min).map_err(placed)?,
+            power_mw_max: milliwatts("limits.power_kw_max", limits.power_kw_max).map_err(placed)?,
             feeds,
             registry,
             tzdb: Zone::tables_version().to_owned(),
         };
-        let rules = rulebook.compile()?;
+        let rules = rulebook.compile().map_err(placed)?;
         for (name, feed) in &rules.feeds {
             feed.check().map_err(|error| {
-                ConfigError::new(
-                    format!("feed {name}"),
-                    error.to_string(),
-                    format!("correct the profile {name}.toml in {}", beside.join(&file.feeds).display()),
-                )
+                let place = beside.join(&file.feeds).join(format!("{name}.toml"));
+                let hint = "correct the profile; docs/feeds.md has every key";
+                ConfigError::new(ConfigProblem::Feed, place.display().to_string(), error.to_string(), hint)
             })?;
         }
         if !rules.feeds.contains_key(&file.default_feed) {
-            return Err(ConfigError::new(
-                format!("{}: default_feed", path.display()),
-                format!("no feed is named {:?}", file.default_feed),
-                "`greenstream feeds list` shows the names",
-            ));
+            let problem = format!("no feed is named {:?}", file.default_feed);
+            let hint = format!("there are {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));
+            return Err(placed(ConfigError::new(ConfigProblem::Value, "default_feed", problem, hint)));
         }
         Ok(Config { file, rulebook })
     }
 }
 
-fn read_file(path: &Path) -> Result<File, ConfigError> {
+/// The keys, and the text they stand in.
+fn read_file(path: &Path) -> Result<(File, String), ConfigError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text).map_err(|error| {
-            ConfigError::new(
-                path.display().to_string(),
-                error.to_string().trim_end().to_owned(),
-                "`greenstream init` writes a file with every key",
-            )
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
+        Ok(text) => Ok((parse_file(&path.display().to_string(), &text)?, text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((File::default(), String::new())),
         Err(error) => {
-            Err(ConfigError::new(path.display().to_string(), error.to_string(), "make the file readable"))
+            let hint = "make the file readable to this user, or name another with `--config FILE`";
+            Err(ConfigError::new(
+                ConfigProblem::File,
+                path.display().to_string(),
+                format!("the configuration cannot be read: {error}"),
+                hint,
+            ))
         }
     }
+}
+
+fn parse_file(place: &str, text: &str) -> Result<File, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let (kind, hint) = if toml::from_str::<toml::Table>(text).is_err() {
+            (ConfigProblem::Syntax, "write it as in the file that `greenstream init --config NEW.toml` makes")
+        } else if error.message().starts_with("unknown field") {
+            (ConfigProblem::Key, "correct the name, or remove the key; `greenstream check-config` lists all keys once the file is good")
+        } else {
+            (ConfigProblem::Value, "correct the value, or remove the key to have its default")
+        };
+        ConfigError::toml(kind, place, text, &error, hint)
+    })
+}
+
+fn parse_feed(place: &str, text: &str) -> Result<Feed, ConfigError> {
+    let hint = "correct the profile; docs/feeds.md has every key";
+    toml::from_str(text).map_err(|error| ConfigError::toml(ConfigProblem::Feed, place, text, &error, hint))
 }
 
 fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
     let unreadable = |path: &Path, error: &std::io::Error| {
         ConfigError::new(
+            ConfigProblem::Feed,
             path.display().to_string(),
-            error.to_string(),
+            format!("the profile cannot be read: {error}"),
             "make the profile readable UTF-8 text",
         )
     };
@@ -368,17 +366,18 @@ fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(),
             continue;
         };
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+        parse_feed(&path.display().to_string(), &text)?;
         feeds.insert(stem.to_owned(), text);
     }
     Ok(())
 }
 
-fn read_registry(beside: &Path, named: Option<&Path>) -> Result<String, ConfigError> {
-    let path = beside.join(named.unwrap_or(Path::new("meters.csv")));
-    match std::fs::read_to_string(&path) {
+fn read_registry(path: &Path, named: bool) -> Result<String, ConfigError> {
+    match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(ConfigError::new(
+            ConfigProblem::Registry,
             path.display().to_string(),
             error.to_string(),
             "name a readable UTF-8 file in `registry`, or leave the key out",
@@ -392,5 +391,10 @@ fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
     if kw.is_finite() && kw.abs() <= 1e12 {
         return Ok((kw * 1e6).round() as i64);
     }
-    Err(ConfigError::new(key, format!("{kw} kW is no power"), "give a number of kW between -1e12 and 1e12"))
+    Err(ConfigError::new(
+        ConfigProblem::Value,
+        key,
+        format!("{kw} kW is no power"),
+        "give a number of kW between -1e12 and 1e12",
+    ))
 }

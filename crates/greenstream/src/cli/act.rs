@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use greenstream_core::decode::parse_kw;
 
+use super::code::Code;
 use super::failure::exit;
 use super::{Cli, Failure, Filter, open, read};
 use crate::change::Status;
@@ -174,7 +175,8 @@ fn chosen(reader: &Reader, decide: &Decide, action: Action) -> Result<Vec<ErrorR
             found => found,
         };
         let row = found.ok_or_else(|| {
-            Failure::usage(
+            Failure::new(
+                Code::RowUnknown,
                 format!("row {row_number} of upload {upload} is not in the error queue"),
                 "`greenstream errors` lists what is",
             )
@@ -204,7 +206,7 @@ fn asleep(reader: &Reader, upload: u32, row_number: u32) -> Result<Option<ErrorR
 /// Whether an action fits a row as it stands.
 fn check(row: &ErrorRow, action: Action) -> Result<(), Failure> {
     let id = format!("row {}:{}", row.upload, row.row_number);
-    let refuse = |why: String, hint: &str| Err(Failure::usage(format!("{id} {why}"), hint));
+    let refuse = |why: String, hint: &str| Err(Failure::new(Code::Decision, format!("{id} {why}"), hint));
     match action {
         Action::Undo if row.status == Status::Open => {
             refuse("is open: nothing has been decided about it".to_owned(), "leave it out")
@@ -278,7 +280,8 @@ pub fn dead_letters(cli: &Cli, args: &DeadLettersArgs) -> Result<ExitCode, Failu
     })?;
     let chosen: Vec<u32> = if *all { dead.clone() } else { uploads.clone() };
     if let Some(other) = chosen.iter().find(|upload| !dead.contains(upload)) {
-        return Err(Failure::usage(
+        return Err(Failure::new(
+            Code::NotDead,
             format!("upload {other} is no dead letter"),
             "`greenstream dead-letters` lists those there are",
         ));

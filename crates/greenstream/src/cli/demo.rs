@@ -1,18 +1,22 @@
 //! `demo`: a fleet with every known defect through the whole pipeline, with no set-up.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use greenstream_simulator::Plan;
+use greenstream_simulator::{Plan, Summary};
+
+mod score;
+mod story;
 
 use super::{Cli, Failure, ingest, open, simulate};
 use crate::home::Home;
 use crate::process::{Given, Service};
-use crate::store::Store;
+use crate::store::{Reader, Store};
 use crate::text::count;
 use crate::trigger::scan_paths;
+use crate::web;
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
@@ -20,62 +24,52 @@ pub struct DemoArgs {
     /// Stop after the accounting instead of serving pages until Ctrl-C.
     #[arg(long)]
     exit: bool,
-    /// Where to serve the pages; only loopback addresses are accepted.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<String>,
     /// How many meters.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     meters: u32,
     /// How many days.
     #[arg(long, default_value_t = 7, value_name = "N")]
     days: u32,
+    /// Where to serve the pages; only loopback addresses are accepted.
+    #[arg(long, default_value = "127.0.0.1:8321", value_name = "ADDRESS:PORT")]
+    listen: String,
 }
 
 /// Carries out `demo`. Its home is a folder of its own inside the home, begun anew each time.
 pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
+    if !args.exit {
+        // taken for a moment only: a wrong or taken address is told before the work and not after it
+        drop(web::listen(&args.listen)?);
+    }
     let folder = cli.home.join("demo");
     begin(&folder)?;
     let uploads = folder.join("uploads");
-    let plan = Plan { meters: args.meters, days: args.days, ..Plan::default() };
-    println!(
-        "simulating {} meters for {} days, with every known defect",
-        count(u64::from(args.meters)),
-        args.days
-    );
-    let bar = open::bar(plan.readings(), "simulating");
-    let written = plan.write(&uploads, &mut |done, _| bar.set_position(done));
-    bar.finish_and_clear();
-    let summary = written.map_err(|error| simulate::failure(&error))?;
-    println!("  {} rows in {} files: {}", count(summary.rows), count(summary.files), open::shown(&uploads));
-
+    println!("1. A fleet that does not exist, and what goes wrong with its data");
+    let summary = simulate(args, &uploads)?;
     let demo =
         Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
     let mut config = open::config(&demo)?;
-    if let Some(listen) = &args.listen {
-        config.file.serve.listen.clone_from(listen);
-    }
+    config.file.serve.listen.clone_from(&args.listen);
     let mut service = Service::open(Home::open(&demo.home, "greenstream demo")?, config)?;
-    let files = scan_paths(&[uploads]).map_err(|error| Failure::usage(&error, error.hint()))?;
-    println!("running the pipeline: landing, decode, five rules, database, archive");
+    println!("2. The pipeline: landing, decode, five rules, database, archive");
     let processing = Instant::now();
-    ingest::load(&mut service, &files, &Given::default())?;
-    let seconds = processing.elapsed().as_secs_f64();
+    ingest::load(&mut service, &scan_paths(&[uploads])?, &Given::default())?;
     let reader = Store::reader(&service.home().database())?;
-    let totals = reader.totals()?;
-    println!(
-        "  {} uploads, {} rows = {} stored + {} quarantined + {} superseded   (in {seconds:.1} s)",
-        count(totals.done),
-        count(totals.rows),
-        count(totals.stored),
-        count(totals.quarantined),
-        count(totals.superseded),
-    );
-    for (reason, rows) in reader.open_by_reason()? {
-        println!("  {:>10} open in the error queue: {}", count(rows), reason.name());
+    accounting(&reader, processing.elapsed().as_secs_f64())?;
+
+    println!("3. What was injected, and what was found");
+    let score = score::score(&summary.truth, &reader)?;
+    story::comparison(&score)?;
+    if let Some((meter, ts)) = &score.spike {
+        println!("\n4. The life of one reading: `greenstream explain {meter} {ts}`");
+        let zone = open::zone(&demo)?;
+        if let Some(life) = crate::explain::life(&reader, &zone, service.config(), meter, *ts)? {
+            print!("{}", life.text());
+        }
     }
-    println!("  {:>10} faulty-meter episodes", count(totals.episodes));
-    look(&demo.home, &summary.truth);
+    println!("\n5. Where to look next");
+    story::next(&demo.home, &summary.truth, score.corrected.as_ref());
     println!("done in {:.1} s", began.elapsed().as_secs_f64());
     if args.exit {
         return Ok(ExitCode::SUCCESS);
@@ -83,14 +77,43 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     super::run::serve_until_stopped(&demo, service)
 }
 
-fn look(home: &std::path::Path, truth: &std::path::Path) {
-    let home_text = open::shown(home);
-    println!("where to look:");
-    println!("  greenstream --home {home_text} status | errors | episodes | meters | uploads");
-    println!("  greenstream --home {home_text} explain MTR-000000 2026-03-02T00:15:00Z");
-    println!("  sqlite3 {home_text}/greenstream.db 'select * from readings limit 5'");
-    println!("  {home_text}/archive/readings   a Delta Lake table: pandas, Polars, DuckDB, Spark");
-    println!("  {}   every injected defect with the true power", open::shown(truth));
+fn simulate(args: &DemoArgs, uploads: &Path) -> Result<Summary, Failure> {
+    let plan = Plan { meters: args.meters, days: args.days, ..Plan::default() };
+    let bar = open::bar(plan.readings(), "simulating");
+    let written = plan.write(uploads, &mut |done, _| bar.set_position(done));
+    bar.finish_and_clear();
+    let summary = written.map_err(|error| simulate::failure(&error))?;
+    let defects: u64 = summary.defects.values().sum();
+    println!(
+        "   {} homes for {} days, a value every {} minutes: {} rows in {} files",
+        count(u64::from(args.meters)),
+        args.days,
+        plan.interval_minutes,
+        count(summary.rows),
+        count(summary.files)
+    );
+    println!(
+        "   {} of them spoiled, late, repeated or odd, in {} ways\n",
+        count(defects),
+        summary.defects.len()
+    );
+    Ok(summary)
+}
+
+/// The books: each row has exactly one place.
+fn accounting(reader: &Reader, seconds: f64) -> Result<(), Failure> {
+    let totals = reader.totals()?;
+    println!("   {} uploads in {seconds:.1} s; every row has exactly one place:", count(totals.done));
+    println!("   {:>10} rows", count(totals.rows));
+    println!("   {:>10} = stored: readings to work with, each flag a column", count(totals.stored));
+    println!(
+        "   {:>10} + quarantined: they wait in the error queue, with reason and raw line",
+        count(totals.quarantined)
+    );
+    println!("   {:>10} + superseded: another row of the same reading is newer", count(totals.superseded));
+    let balanced = totals.rows == totals.stored + totals.quarantined + totals.superseded;
+    println!("   {}\n", if balanced { "the books balance" } else { "THE BOOKS DO NOT BALANCE" });
+    Ok(())
 }
 
 /// Removes what an earlier demo left, and nothing else.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use greenstream_core::decode::{Decoded, Given as DecodeGiven};
 
+use super::code::Code;
 use super::failure::exit;
 use super::table::Listing;
 use super::{Cli, Failure, open};
@@ -18,9 +19,11 @@ use crate::{clock, text};
 /// Says what is wrong with `--feed` or `--time-zone` before anything lands under it.
 pub fn check_given(config: &Config, given: &Given) -> Result<(), Failure> {
     if let Some(name) = &given.feed
+        && name != "default" // which is no profile, and listed with them
         && !config.rulebook.feeds.contains_key(name)
     {
-        return Err(Failure::usage(
+        return Err(Failure::new(
+            Code::FeedUnknown,
             format!("no feed is named {name:?}"),
             "`greenstream feeds list` shows the names",
         ));
@@ -28,7 +31,8 @@ pub fn check_given(config: &Config, given: &Given) -> Result<(), Failure> {
     if let Some(zone) = &given.time_zone
         && greenstream_core::Zone::parse(zone).is_err()
     {
-        return Err(Failure::usage(
+        return Err(Failure::new(
+            Code::ZoneUnknown,
             format!("unknown time zone {zone:?}"),
             "use an IANA name such as `Europe/London`",
         ));
@@ -91,7 +95,8 @@ fn decode(
     rules: &Rules,
 ) -> Result<Result<Decoded, String>, Failure> {
     let Some(feed) = rules.feeds.get(feed) else {
-        return Err(Failure::usage(
+        return Err(Failure::new(
+            Code::FeedUnknown,
             format!("no feed is named {feed:?}"),
             "`greenstream feeds list` shows the names",
         ));
@@ -101,7 +106,7 @@ fn decode(
         Ok(decoder) => decoder,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let file: File = open_regular(path)?;
+    let file: File = open_regular(path).map_err(open::given_path)?;
     let content = Content::new(file, path, config.file.sizes.upload_bytes_max)?.written_in(feed.encoding);
     let bytes = match content.read_all() {
         Ok(bytes) => bytes,

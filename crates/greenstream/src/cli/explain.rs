@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::failure::exit;
+use super::code::Code;
 use super::{Cli, Failure, open};
 use crate::explain::{Life, life};
 
@@ -26,7 +26,7 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let life: Option<Life> = life(&reader, &zone, &config, &args.meter, ts)?;
     let Some(life) = life else {
         return Err(Failure::new(
-            exit::FINDING,
+            Code::NoReading,
             format!("no row of any upload is of meter {:?} at {ts}", args.meter),
             "`greenstream meters` lists the meters; give the start of the interval in UTC",
         ));

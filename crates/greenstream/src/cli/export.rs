@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::failure::exit;
+use super::code::Code;
 use super::{Cli, Failure, Filter, Format, open};
 use crate::dataset::{self, Dataset, ExportError};
 
@@ -71,8 +71,10 @@ pub fn export(cli: &Cli, args: &ExportArgs) -> Result<ExitCode, Failure> {
         Err(ExportError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             Ok(ExitCode::SUCCESS)
         }
+        Err(ExportError::Io(error)) => Err(Failure::io("the export", &error)),
+        Err(ExportError::Store(error)) => Err(error.into()),
         Err(error) => Err(Failure::new(
-            exit::IO,
+            Code::Io,
             open::with_causes(&error),
             "check the disk and the path, then export again",
         )),

@@ -34,8 +34,12 @@ pub struct IngestArgs {
 
 /// Carries out `ingest`.
 pub fn ingest(cli: &Cli, args: &IngestArgs) -> Result<ExitCode, Failure> {
-    let files = scan_paths(&args.paths)
-        .map_err(|error| Failure::new(exit::IO, open::with_causes(&error), error.hint()))?;
+    let files = scan_paths(&args.paths).map_err(open::given_path)?;
+    if files.is_empty() {
+        let paths: Vec<_> = args.paths.iter().map(|path| open::shown(path)).collect();
+        eprintln!("note: no file to land directly in {}; folders inside are not entered", paths.join(", "));
+        eprintln!("next: name the folder that holds the files, or the files themselves");
+    }
     let given = Given { feed: args.feed.clone(), time_zone: args.time_zone.clone() };
     if args.dry_run {
         return super::dry_run::dry_run(cli, &files, &given);
@@ -89,6 +93,7 @@ fn report(cli: &Cli, service: &Service, loaded: &LoadedFiles, took: Duration) ->
     let mut listing =
         Listing::new(&["file", "upload", "status", "rows", "stored", "quarantined", "superseded", "note"]);
     let mut totals = [0_u64; 4];
+    let mut dead_upload = None;
     for (path, note) in &loaded.notes {
         let (upload, words) = match note {
             Note::Landed(upload) => (Some(*upload), String::new()),
@@ -102,7 +107,7 @@ fn report(cli: &Cli, service: &Service, loaded: &LoadedFiles, took: Duration) ->
                 (
                     Some(*upload),
                     format!(
-                        "refused: these bytes are upload {upload} under feed {feed}, time zone {zone}; a supplier's feed or zone is changed in its profile, then `greenstream rebuild`"
+                        "E-SAME-BYTES: refused: these bytes are upload {upload} under feed {feed}, time zone {zone}; a supplier's feed or zone is changed in its profile, then `greenstream rebuild`"
                     ),
                 )
             }
@@ -115,6 +120,7 @@ fn report(cli: &Cli, service: &Service, loaded: &LoadedFiles, took: Duration) ->
         let words = match row.as_ref().and_then(|row| row.dead.as_ref()) {
             Some(dead) if !matches!(note, Note::Refused { .. }) => {
                 code = ExitCode::from(exit::DEAD_LETTER);
+                dead_upload = upload;
                 format!("{}; {}", dead.message, dead.hint)
             }
             _ => words,
@@ -137,7 +143,23 @@ fn report(cli: &Cli, service: &Service, loaded: &LoadedFiles, took: Duration) ->
     if let Some(notice) = service.configuration_notice()? {
         eprintln!("note: {notice}");
     }
+    if !cli.json {
+        next(cli, dead_upload, totals[2]);
+    }
     Ok(code)
+}
+
+/// What one does after this, on standard error.
+fn next(cli: &Cli, dead_upload: Option<u32>, quarantined: u64) {
+    let program = open::program(cli);
+    if let Some(upload) = dead_upload {
+        eprintln!("next: `{program} dead-letters` has each problem with its way out; another layout is a");
+        eprintln!("      profile of ten lines (docs/feeds.md): try `{program} feeds test FILE --feed NAME`,");
+        eprintln!("      then `{program} dead-letters retry {upload} --feed NAME`");
+    }
+    if quarantined > 0 {
+        eprintln!("next: `{program} errors` shows what was quarantined, with the raw lines");
+    }
 }
 
 fn line(path: &Path, upload: Option<u32>, row: Option<&UploadRow>, words: &str) -> Vec<serde_json::Value> {

@@ -8,9 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod act;
 mod check;
+mod code;
 mod demo;
 mod dry_run;
+mod examples;
 mod explain;
+mod explain_code;
 mod export;
 mod failure;
 mod feeds;
@@ -20,18 +23,27 @@ mod open;
 mod read;
 mod rebuild;
 mod run;
+mod shell;
 mod simulate;
 mod table;
 mod verify;
 
+pub use code::Code;
 pub use failure::Failure;
+use failure::exit;
 
 use crate::dataset::Dataset;
 
 /// Raw smart-meter uploads become trusted readings: decoded, judged by five rules, accounted for
 /// to the last row, in a database and in a partitioned Parquet archive.
 #[derive(Parser, Debug)]
-#[command(name = "greenstream", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "greenstream",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    after_help = "First time here? `greenstream demo`. COMMAND --help has examples."
+)]
 struct Cli {
     /// The folder that holds everything: inbox, landing zone, database, archive.
     #[arg(
@@ -39,6 +51,7 @@ struct Cli {
         global = true,
         env = "GREENSTREAM_HOME",
         default_value = "./greenstream-data",
+        overrides_with = "home",
         value_name = "DIR"
     )]
     home: PathBuf,
@@ -55,42 +68,68 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Simulate 1,000 meters for 7 days with every known defect and run the whole pipeline on them.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
     /// Run the service: take files from inbox/, process each, serve health and metrics.
+    #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
     /// Land files (a folder in name order), process them and exit.
+    #[command(after_help = examples::INGEST)]
     Ingest(ingest::IngestArgs),
     /// Write realistic uploads with injected defects and a ground-truth file.
+    #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::SimulateArgs),
     /// Feed profiles: how files of a supplier are read.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::FEEDS)]
     Feeds(feeds::FeedsCommand),
     /// Where the pipeline stands: journal, database, archive, books.
+    #[command(after_help = examples::STATUS)]
     Status,
     /// The uploads and their books.
+    #[command(after_help = examples::UPLOADS)]
     Uploads(Filter),
     /// The error queue: list it, or release, edit, discard and undo.
+    #[command(after_help = examples::ERRORS)]
     Errors(act::ErrorsArgs),
     /// Uploads of which nothing was loaded, and why; `retry` tries them again.
+    #[command(after_help = examples::DEAD_LETTERS)]
     DeadLetters(act::DeadLettersArgs),
     /// The meters: newest reading, counts of flags.
+    #[command(after_help = examples::METERS)]
     Meters(Filter),
     /// Faulty-meter episodes.
+    #[command(after_help = examples::EPISODES)]
     Episodes(Filter),
     /// Alerts raised so far.
+    #[command(after_help = examples::ALERTS)]
     Alerts(Filter),
     /// The life of one reading, from the raw line to where it is stored.
+    #[command(after_help = examples::EXPLAIN)]
     Explain(explain::ExplainArgs),
+    /// What an error code or a reason means, and the way out.
+    #[command(after_help = examples::EXPLAIN_CODE)]
+    ExplainCode(explain_code::ExplainCodeArgs),
     /// Write a dataset to a file or to standard output.
+    #[command(after_help = examples::EXPORT)]
     Export(export::ExportArgs),
     /// Check journal, landed bytes, books and archive; exit 1 with each finding.
+    #[command(after_help = examples::VERIFY)]
     Verify,
     /// Build database and archive again from the landing zone.
+    #[command(after_help = examples::REBUILD)]
     Rebuild(rebuild::RebuildArgs),
     /// Check the configuration and everything it names.
+    #[command(after_help = examples::CHECK_CONFIG)]
     CheckConfig,
-    /// Write a commented configuration file.
-    Init,
+    /// Write a commented configuration file; on a terminal, after three questions.
+    #[command(after_help = examples::INIT)]
+    Init(init::InitArgs),
+    /// Write completions for a shell to standard output.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages, one for each command.
+    #[command(hide = true)]
+    Man(shell::ManArgs),
 }
 
 /// What reading commands can be narrowed by.
@@ -132,24 +171,54 @@ pub enum Format {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    end_with_the_reader();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(error) => return misread(&error),
     };
     match dispatch(&cli) {
         Ok(code) => code,
         Err(failure) => {
-            failure.print();
-            ExitCode::from(failure.code())
+            failure.print(cli.json);
+            ExitCode::from(failure.exit())
         }
     }
 }
 
+/// Ends quietly when nobody reads standard output any more, as in `greenstream status | head -1`: `println!`
+/// knows nothing but to panic then. Whatever is half done is safe, as after any other end.
+fn end_with_the_reader() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let words = info.payload().downcast_ref::<String>();
+        if words
+            .is_some_and(|words| words.starts_with("failed printing to std") && words.contains("Broken pipe"))
+        {
+            std::process::exit(exit::PIPE);
+        }
+        told(info);
+    }));
+}
+
+/// A command line that cannot be read, or asks for help or the version.
+fn misread(error: &clap::Error) -> ExitCode {
+    let told = error.render().to_string();
+    match told.strip_prefix("error: ") {
+        None => {
+            let _ = error.print();
+        }
+        Some(told) if std::env::args_os().any(|argument| argument == "--json") => {
+            let (message, _) = told.split_once("\n\n").unwrap_or((told, ""));
+            Failure::new(Code::Arguments, message, "see `--help` of the command").print(true);
+        }
+        Some(told) => eprint!("error[{}]: {told}", Code::Arguments.name()),
+    }
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 })
+}
+
 fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
     log(&cli.command);
+    open::check_home(cli)?;
     match &cli.command {
         Command::Demo(args) => demo::demo(cli, args),
         Command::Run(args) => run::run(cli, args),
@@ -164,21 +233,23 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Episodes(filter) => read::list(cli, Dataset::Episodes, filter, "no episodes"),
         Command::Alerts(filter) => read::list(cli, Dataset::Alerts, filter, "no alerts"),
         Command::Explain(args) => explain::explain(cli, args),
+        Command::ExplainCode(args) => explain_code::explain_code(cli, args),
         Command::Export(args) => export::export(cli, args),
         Command::Verify => verify::verify(cli),
         Command::Rebuild(args) => rebuild::rebuild(cli, args),
         Command::CheckConfig => check::check_config(cli),
-        Command::Init => init::init(cli),
+        Command::Init(args) => init::init(cli, args),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
     }
 }
 
 /// The log goes to standard error: the service tells what it does, other commands only what is wrong.
 fn log(command: &Command) {
-    let default = if matches!(command, Command::Run(_)) { "info" } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_env_var("GREENSTREAM_LOG")
-        .with_default_directive(default.parse().unwrap_or_default())
-        .from_env_lossy();
+    // what the libraries beneath tell, every step of reading a table, is for who asks for it
+    let default = if matches!(command, Command::Run(_)) { "warn,greenstream=info" } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GREENSTREAM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use greenstream_core::Ts;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::failure::exit;
+use super::code::Code;
 use super::{Cli, Failure};
 use crate::archive::Error as ArchiveError;
 use crate::config::{Config, ConfigError};
@@ -14,10 +14,11 @@ use crate::home::{Home, HomeError, Layout};
 use crate::landing::{Error as LandingError, Zone};
 use crate::process::{ProcessError, Service};
 use crate::store::{Reader, Store, StoreError};
+use crate::web::ServeError;
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
-        Failure::new(exit::CONFIG, &error, &error.hint)
+        Failure::new(error.kind.into(), &error.problem, &error.hint).at(&error.place, &error.excerpt)
     }
 }
 
@@ -25,23 +26,43 @@ impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Failure {
         match &error {
             HomeError::Io { source, .. } => Failure::io(&error, source),
-            HomeError::HomeBusy { .. } | HomeError::HomeMissing { .. } => {
-                Failure::new(exit::UNAVAILABLE, &error, error.hint())
+            HomeError::HomeBusy { folder, .. } => {
+                let inbox = folder.join("inbox");
+                let hint = format!("or, where it is `greenstream run`, put files into {}", inbox.display());
+                Failure::new(Code::HomeBusy, &error, format!("{}; {hint}", error.hint()))
             }
+            HomeError::HomeMissing { .. } => Failure::new(Code::HomeMissing, &error, error.hint()),
         }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
-        let code = if error.is_transient() { exit::UNAVAILABLE } else { exit::IO };
-        Failure::new(code, with_causes(&error), error.hint())
+        let code = match &error {
+            StoreError::Sqlite { .. } | StoreError::Log { .. } => Code::Database,
+            StoreError::Newer { .. } | StoreError::Older { .. } => Code::Schema,
+            StoreError::NotAStore { .. } => Code::NotADatabase,
+            StoreError::Broken { .. } | StoreError::Unbalanced { .. } => Code::Internal,
+        };
+        let failure = Failure::new(code, with_causes(&error), error.hint());
+        if error.is_transient() { failure.for_now() } else { failure }
     }
 }
 
 impl From<LandingError> for Failure {
     fn from(error: LandingError) -> Failure {
-        Failure::new(exit::IO, with_causes(&error), error.hint())
+        let code = match &error {
+            LandingError::Io { source, .. } => {
+                return Failure::io(with_causes(&error), source).helped(error.hint());
+            }
+            LandingError::Journal { .. } => Code::Journal,
+            LandingError::Unfit { .. } => Code::Internal,
+            LandingError::NoSuchUpload { .. } => Code::RowUnknown,
+            LandingError::NotRegular { .. } => Code::NotAFile,
+            LandingError::Changed { .. } => Code::FileChanged,
+            LandingError::TooLarge { .. } => Code::TooLarge,
+        };
+        Failure::new(code, with_causes(&error), error.hint())
     }
 }
 
@@ -51,14 +72,41 @@ impl From<ArchiveError> for Failure {
     }
 }
 
-impl From<ProcessError> for Failure {
-    fn from(error: ProcessError) -> Failure {
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Failure {
         let code = match &error {
-            ProcessError::Config(_) => exit::CONFIG,
-            _ if error.is_transient() => exit::UNAVAILABLE,
-            _ => exit::IO,
+            ServeError::Address { .. } | ServeError::NotLoopback { .. } => Code::Listen,
+            ServeError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Code::Port,
+            ServeError::Listen { .. } => Code::Io,
         };
         Failure::new(code, with_causes(&error), error.hint())
+    }
+}
+
+impl From<ProcessError> for Failure {
+    fn from(error: ProcessError) -> Failure {
+        let (message, hint, transient) = (with_causes(&error), error.hint(), error.is_transient());
+        let failure = match error {
+            ProcessError::Config(error) => return error.into(),
+            ProcessError::Landing(error) => Failure::from(error).saying(message),
+            ProcessError::Store(error) => Failure::from(error).saying(message),
+            ProcessError::Archive(_) => Failure::new(Code::Archive, message, hint),
+            ProcessError::Io { source, .. } => Failure::io(message, &source),
+            ProcessError::Stopped | ProcessError::Internal(_) => Failure::new(Code::Internal, message, hint),
+        };
+        if transient { failure.for_now() } else { failure }
+    }
+}
+
+/// A failure to read a path that somebody has given.
+pub fn given_path(error: LandingError) -> Failure {
+    let missing =
+        matches!(&error, LandingError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    let failure = Failure::from(error);
+    if missing {
+        failure.helped("check the path; a relative one starts in the current folder")
+    } else {
+        failure
     }
 }
 
@@ -78,7 +126,16 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// The configuration of a home: `--config`, else `greenstream.toml` in it.
 pub fn config(cli: &Cli) -> Result<Config, Failure> {
-    Ok(Config::read(&config_path(cli))?)
+    let path = config_path(cli);
+    if cli.config.is_some() && !path.exists() {
+        return Err(Failure::new(
+            Code::ConfigFile,
+            "there is no such configuration file",
+            "check the path of `--config`; `greenstream init --config FILE` writes one",
+        )
+        .at(path.display(), ""));
+    }
+    Ok(Config::read(&path)?)
 }
 
 /// Where the configuration is (or would be).
@@ -93,6 +150,44 @@ pub fn service(cli: &Cli, command: &str) -> Result<Service, Failure> {
     Ok(Service::open(home, config)?)
 }
 
+/// Refuses a home that is a file, or would lie in one, or that this user may not look at.
+pub fn check_home(cli: &Cli) -> Result<(), Failure> {
+    if let Err(error) = cli.home.metadata()
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        return Err(Failure::io(format!("the home {}", cli.home.display()), &error));
+    }
+    match cli.home.ancestors().find(|path| path.exists()) {
+        Some(path) if !path.is_dir() => Err(Failure::new(
+            Code::NotAFile,
+            format!("the home {} cannot be: {} is a file", cli.home.display(), path.display()),
+            "name a folder, which may be new: `--home DIR`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a home in which nothing has landed, so that a wrong folder is not taken for a good home.
+pub fn check_landed(cli: &Cli) -> Result<(), Failure> {
+    if look(cli)?.landing().is_dir() { Ok(()) } else { Err(empty(cli)) }
+}
+
+fn empty(cli: &Cli) -> Failure {
+    Failure::new(
+        Code::HomeEmpty,
+        format!("nothing has landed in the home {}", cli.home.display()),
+        "land something first: `greenstream ingest FILE…`; or name another home with `--home DIR`",
+    )
+}
+
+/// The program as one types it for this home.
+pub fn program(cli: &Cli) -> String {
+    if cli.home == Path::new("./greenstream-data") {
+        return "greenstream".to_owned();
+    }
+    format!("greenstream --home {}", shown(&cli.home))
+}
+
 /// The home's paths, for reading, whoever owns it.
 pub fn look(cli: &Cli) -> Result<Layout, Failure> {
     Ok(Home::look(&cli.home)?)
@@ -102,11 +197,7 @@ pub fn look(cli: &Cli) -> Result<Layout, Failure> {
 pub fn reader(cli: &Cli) -> Result<Reader, Failure> {
     let database = look(cli)?.database();
     if !database.exists() {
-        return Err(Failure::new(
-            exit::UNAVAILABLE,
-            format!("there is no database at {}", database.display()),
-            "land something first: `greenstream ingest FILE…`",
-        ));
+        return Err(empty(cli));
     }
     Ok(Store::reader(&database)?)
 }
@@ -137,4 +228,39 @@ pub fn instant(text: &str) -> Result<Ts, Failure> {
 /// The name of a path for a person.
 pub fn shown(path: &Path) -> String {
     crate::text::plain(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigProblem;
+    use std::io::{Error as IoError, ErrorKind};
+
+    #[track_caller]
+    fn check(failure: &Failure, code: &str, exit: u8) {
+        assert_eq!((failure.code().name(), failure.exit()), (code, exit));
+    }
+
+    /// The failures that no test can bring about by a command line alone.
+    #[test]
+    fn what_the_world_does_has_its_code_and_tells_whether_waiting_helps() {
+        let io = |kind| LandingError::Io { action: "write", path: "x".into(), source: IoError::from(kind) };
+        check(&io(ErrorKind::StorageFull).into(), "E-DISK-FULL", 74);
+        check(&ProcessError::from(io(ErrorKind::StorageFull)).into(), "E-DISK-FULL", 69);
+        check(&io(ErrorKind::PermissionDenied).into(), "E-PERMISSION", 74);
+        check(&io(ErrorKind::Other).into(), "E-IO", 74);
+        check(&LandingError::Changed { path: "x".into() }.into(), "E-FILE-CHANGED", 74);
+        check(&LandingError::TooLarge { path: "x".into(), bytes: 2, limit: 1 }.into(), "E-TOO-LARGE", 74);
+        check(&LandingError::NoSuchUpload { upload: 1 }.into(), "E-ROW-UNKNOWN", 2);
+        let newer = StoreError::Newer { path: "x".into(), found: 2, known: 1 };
+        check(&newer.into(), "E-SCHEMA", 74);
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let busy = StoreError::from(rusqlite::Error::SqliteFailure(busy, None));
+        check(&busy.into(), "E-DATABASE", 69);
+        check(&StoreError::Broken { entry: 1, problem: String::new() }.into(), "E-INTERNAL", 74);
+        check(&ArchiveError::Ahead { archive: 2, store: 1 }.into(), "E-ARCHIVE", 74);
+        check(&ProcessError::Stopped.into(), "E-INTERNAL", 74);
+        let held = ConfigError::new(ConfigProblem::Journal, "journal", "", "");
+        check(&ProcessError::Config(held).into(), "E-CONFIG-JOURNAL", 78);
+    }
 }

@@ -22,7 +22,7 @@ pub struct RebuildArgs {
 /// Carries out `rebuild`.
 pub fn rebuild(cli: &Cli, args: &RebuildArgs) -> Result<ExitCode, Failure> {
     let config = open::config(cli)?;
-    open::look(cli)?;
+    open::check_landed(cli)?;
     if args.check {
         open::reader(cli)?;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::failure::exit;
+use super::code::Code;
 use super::{Cli, Failure, open};
 use crate::alert;
 use crate::process::Service;
@@ -47,12 +47,10 @@ pub fn serve_until_stopped(cli: &Cli, mut service: Service) -> Result<ExitCode, 
     let stop = Arc::new(AtomicBool::new(false));
     let signalled = Arc::clone(&stop);
     ctrlc::set_handler(move || signalled.store(true, Ordering::SeqCst))
-        .map_err(|error| Failure::new(exit::IO, error, ""))?;
+        .map_err(|error| Failure::new(Code::Internal, error, "report it with this message"))?;
     let inbox_folder = service.home().inbox();
-    let mut inbox = Inbox::watch(&inbox_folder)
-        .map_err(|error| Failure::new(exit::IO, open::with_causes(&error), error.hint()))?;
-    let page = web::Server::start(service.home(), &service.config().file.serve)
-        .map_err(|error| Failure::new(exit::IO, open::with_causes(&error), error.hint()))?;
+    let mut inbox = Inbox::watch(&inbox_folder).map_err(Failure::from)?;
+    let page = web::Server::start(service.home(), &service.config().file.serve)?;
     eprintln!("inbox: {}", open::shown(&inbox_folder));
     eprintln!("pages: http://{}   (Ctrl-C stops)", page.address());
     let targets = alert::Targets::new(&service.config().file.alerts);

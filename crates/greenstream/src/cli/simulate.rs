@@ -7,6 +7,7 @@ use clap::Args;
 use greenstream_simulator::{Date, Layout, Plan};
 
 use super::Failure;
+use super::code::Code;
 use crate::text::count;
 
 /// Arguments of `simulate`.
@@ -75,7 +76,7 @@ pub fn failure(error: &greenstream_simulator::Error) -> Failure {
     match error {
         Error::Plan { .. } => Failure::usage(error, "see `greenstream simulate --help`"),
         Error::Occupied { .. } | Error::Nameless { .. } => {
-            Failure::usage(error, "name a new folder in --out")
+            Failure::new(Code::Exists, error, "name a new folder in --out")
         }
         Error::Io { source, .. } => Failure::io(error, source),
     }

@@ -31,10 +31,17 @@ impl Listing {
 
     /// Prints to standard output: a JSON array, or a table, or `none` in words where it is empty.
     pub fn print(&self, json: bool, none: &str) -> io::Result<()> {
+        match self.write(json, none) {
+            // a reader such as `head` that has seen enough is no failure
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    fn write(&self, json: bool, none: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if json {
-            let rows: Vec<Value> = self.rows.iter().map(|row| self.object(row)).collect();
-            return writeln!(out, "{}", Value::Array(rows));
+            return writeln!(out, "{}", self.objects());
         }
         if self.rows.is_empty() {
             return writeln!(out, "{none}");
@@ -52,6 +59,11 @@ impl Listing {
             }
         }
         writeln!(out, "{}", table.trim_fmt())
+    }
+
+    /// The rows as an array of JSON objects.
+    pub fn objects(&self) -> Value {
+        Value::Array(self.rows.iter().map(|row| self.object(row)).collect())
     }
 
     /// The rows whose last column says something.

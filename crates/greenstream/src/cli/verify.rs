@@ -13,7 +13,7 @@ use crate::text::count;
 
 /// Carries out `verify`.
 pub fn verify(cli: &Cli) -> Result<ExitCode, Failure> {
-    open::look(cli)?;
+    open::check_landed(cli)?;
     let home = Home::open(&cli.home, "greenstream verify")?;
     let mut findings: Vec<String> = Vec::new();
     let reader = home.database().exists().then(|| Store::reader(&home.database())).transpose()?;

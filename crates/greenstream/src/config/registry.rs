@@ -10,7 +10,7 @@ use greenstream_core::decode::{parse_kw, parse_ts};
 use greenstream_core::{Limits, Power, Range, Ts, Zone};
 use rustc_hash::FxHashMap;
 
-use super::ConfigError;
+use super::{ConfigError, ConfigProblem};
 
 const COLUMNS: [&str; 7] =
     ["meter_id", "power_kw_min", "power_kw_max", "time_zone", "interval", "feeder", "valid_from"];
@@ -130,6 +130,7 @@ fn compile(meter: &str, mut rows: Vec<(Ts, Row)>, default: Range) -> Result<Limi
         range = Range { min: row.min.unwrap_or(range.min), max: row.max.unwrap_or(range.max) };
         if range.min > range.max {
             return Err(ConfigError::new(
+                ConfigProblem::Registry,
                 format!("registry, meter {meter}"),
                 format!("power_kw_min {} is above power_kw_max {}", range.min, range.max),
                 "swap or correct the two",
@@ -141,7 +142,7 @@ fn compile(meter: &str, mut rows: Vec<(Ts, Row)>, default: Range) -> Result<Limi
 }
 
 fn broken(line: u64, problem: &str, hint: &str) -> ConfigError {
-    ConfigError::new(format!("registry, line {line}"), problem, hint)
+    ConfigError::new(ConfigProblem::Registry, format!("registry, line {line}"), problem, hint)
 }
 
 #[cfg(test)]

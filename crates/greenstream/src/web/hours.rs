@@ -117,7 +117,7 @@ mod tests {
                 upload,
                 rows,
                 decoded_bytes: 0,
-                index: RowIndex { offsets: vec![] },
+                index: RowIndex::default(),
                 days: None,
                 dead: None,
             }),

@@ -83,15 +83,9 @@ impl Server {
     /// # Errors
     /// [`ServeError`] as it says.
     pub fn start(home: &Home, keys: &ServeKeys) -> Result<Server, ServeError> {
-        let address: SocketAddr =
-            keys.listen.parse().map_err(|_| ServeError::Address { address: keys.listen.clone() })?;
-        if !address.ip().is_loopback() {
-            return Err(ServeError::NotLoopback { address });
-        }
+        let (listener, address) = listen(&keys.listen)?;
         let refused = |source| ServeError::Listen { address, source };
-        let listener = TcpListener::bind(address).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
-        let bound = listener.local_addr().map_err(refused)?;
         let places = Arc::new(Places::new(home.layout().clone()));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -112,7 +106,7 @@ impl Server {
                 tracing::error!(%error, "the pages are not served any more");
             }
         });
-        Ok(Server { address: bound, stop, thread })
+        Ok(Server { address, stop, thread })
     }
 
     /// Where it listens.
@@ -125,6 +119,29 @@ impl Server {
         let _ = self.stop.send(());
         let _ = self.thread.join();
     }
+}
+
+/// Reads an address to listen on, which must be of this machine only.
+///
+/// # Errors
+/// [`ServeError`] as it says.
+pub fn loopback(address: &str) -> Result<SocketAddr, ServeError> {
+    let parsed = address.parse().map_err(|_| ServeError::Address { address: address.to_owned() });
+    let address: SocketAddr = parsed?;
+    if address.ip().is_loopback() { Ok(address) } else { Err(ServeError::NotLoopback { address }) }
+}
+
+/// Takes a loopback address to listen on, such as `127.0.0.1:8321`; port 0 is any free one. Gives
+/// the address with the port it has become.
+///
+/// # Errors
+/// [`ServeError`] as it says.
+pub fn listen(address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let address = loopback(address)?;
+    let refused = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
 }
 
 fn routes(places: Arc<Places>) -> Router {
