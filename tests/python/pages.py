@@ -252,11 +252,13 @@ def check_meter(pages: Pages, meter: str, name: str, view: tuple[int, str]) -> N
 
 
 def check_live(pages: Pages, home: Path) -> None:
-    """An upload that lands while somebody looks: the numbers change, the page is not loaded again."""
+    """An upload that lands while somebody looks: the numbers change, the page is not loaded again, nor before."""
     pages.open("/", 1280, "light")
-    pages.driver.execute_script("window.same = true")
+    pages.driver.execute_script("window.same = true; document.querySelector('[data-status]').same = true")
     before = pages.numbers()["uploads done"]
-    time.sleep(6)  # the page has looked once by then, and knows what was
+    time.sleep(6)  # the page has looked once by then, and found nothing
+    kept = "return document.querySelector('[data-status]').same ?? false"
+    expect("nothing is taken over while nothing changes", pages.driver.execute_script(kept), True)
     (home / "inbox" / "live.csv").write_text(f"{HEADER}LIVE,2026-03-08T00:00:00Z,1,kW\n")
     until("the upload is on the page", lambda: pages.numbers()["uploads done"] == before + 1)
     expect("the page was not loaded again", pages.driver.execute_script("return window.same"), True)

@@ -38,6 +38,8 @@ const FLAG_ROWS: [(&str, &str); 8] = [
 struct Overview {
     here: &'static str,
     q: String,
+    /// What the page was made from, for the script to see whether anything has changed.
+    status: String,
     balanced: bool,
     books: Vec<Tile>,
     tiles: Vec<Tile>,
@@ -117,6 +119,7 @@ fn overview(places: &Places, reader: &Reader, status: &Value, asked: &Asked) -> 
     Ok(Overview {
         here: "overview",
         q: String::new(),
+        status: status.to_string(),
         balanced: status["rows"]["balanced"] == Value::Bool(true),
         books: books(status),
         tiles: tiles(status, open),

@@ -103,20 +103,16 @@ async function refresh() {
 
 /** Looks every few seconds, while somebody can see it, whether anything has changed. */
 async function watch(load) {
-  let known = null;
   for (;;) {
     await new Promise((done) => setTimeout(done, 5000));
     if (document.hidden) continue;
     try {
       const now = JSON.stringify(await page.json("/api/status"));
-      if (known !== null && now !== known) {
-        await refresh();
-        if (load) await load();
-      }
-      known = now;
-      document.body.classList.remove("away");
+      if (now === document.querySelector("[data-status]").dataset.status) continue;
+      await refresh();
+      if (load) await load();
     } catch {
-      document.body.classList.add("away");
+      // the service is away: look again
     }
   }
 }
