@@ -3,7 +3,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::espi::{Document, Held, ReadingType};
+use super::espi::{Document, Held};
+use super::espi_names::ReadingType;
 use super::feed::Interval;
 use super::meter_id::METER_ID_BYTES_MAX;
 use super::plan::{ClockPlan, ZonePlan};
