@@ -452,6 +452,9 @@ fn green_button_readings_that_say_too_little_are_rejected_with_a_reason() {
             &[expected],
         );
     }
+    let dangling = document(&[types(DELIVERED), meter_reading("1", "2"), block("1", &good)]);
+    let decoded = decode("green_button", None, &dangling).unwrap();
+    assert_eq!(rows(&decoded), ["1 C9-P1 2026-03-01T00:00:00Z unit_unknown"]);
     let orphan = document(&[types(DELIVERED), good]);
     assert_eq!(
         rows(&decode("green_button", None, &orphan).unwrap()),

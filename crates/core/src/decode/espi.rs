@@ -5,76 +5,13 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use rustc_hash::FxHashMap;
 
 use super::digits;
+use super::espi_names::{Leaf, ReadingType, Tag, epoch};
 use super::header::shown;
 use super::xml::{Elements, Place, Sink, Wrong};
-use crate::SECOND;
 
 /// The longest text of an element and the longest link that is looked at.
 const TEXT_BYTES_MAX: usize = 256;
 const LINK_BYTES_MAX: usize = 2_048;
-
-/// Elements that say something of readings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Tag {
-    Entry,
-    Link,
-    MeterReading,
-    ReadingType,
-    IntervalReading,
-    TimePeriod,
-    /// What holds one of the texts below.
-    Leaf(Leaf),
-    Other,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Leaf {
-    Start,
-    Duration,
-    Value,
-    Uom,
-    Multiplier,
-    Flow,
-    Accumulation,
-    Commodity,
-    Length,
-}
-
-impl Tag {
-    fn of(local_name: &[u8]) -> Tag {
-        match local_name {
-            b"entry" => Tag::Entry,
-            b"link" => Tag::Link,
-            b"MeterReading" => Tag::MeterReading,
-            b"ReadingType" => Tag::ReadingType,
-            b"IntervalReading" => Tag::IntervalReading,
-            b"timePeriod" => Tag::TimePeriod,
-            b"start" => Tag::Leaf(Leaf::Start),
-            b"duration" => Tag::Leaf(Leaf::Duration),
-            b"value" => Tag::Leaf(Leaf::Value),
-            b"uom" => Tag::Leaf(Leaf::Uom),
-            b"powerOfTenMultiplier" => Tag::Leaf(Leaf::Multiplier),
-            b"flowDirection" => Tag::Leaf(Leaf::Flow),
-            b"accumulationBehaviour" => Tag::Leaf(Leaf::Accumulation),
-            b"commodity" => Tag::Leaf(Leaf::Commodity),
-            b"intervalLength" => Tag::Leaf(Leaf::Length),
-            _ => Tag::Other,
-        }
-    }
-}
-
-/// What is measured; none where the document does not say it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct ReadingType {
-    pub(crate) uom: Option<u32>,
-    /// Values are multiplied by ten to this power.
-    pub(crate) multiplier: i32,
-    pub(crate) flow: Option<u32>,
-    pub(crate) accumulation: Option<u32>,
-    pub(crate) commodity: Option<u32>,
-    /// Seconds.
-    pub(crate) length: Option<u32>,
-}
 
 /// One `IntervalReading`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -234,17 +171,7 @@ impl Document {
             }
             (_, Some(Tag::ReadingType), None) => {
                 let Some(says) = self.entry.as_mut().and_then(|entry| entry.says.as_mut()) else { return };
-                let number = digits::number(text);
-                match leaf {
-                    Leaf::Uom => says.uom = number,
-                    // one that is no number takes the unit out of its range
-                    Leaf::Multiplier => says.multiplier = signed(text).unwrap_or(i32::MAX),
-                    Leaf::Flow => says.flow = number,
-                    Leaf::Accumulation => says.accumulation = number,
-                    Leaf::Commodity => says.commodity = number,
-                    Leaf::Length => says.length = number,
-                    Leaf::Start | Leaf::Duration | Leaf::Value => {}
-                }
+                says.hear(leaf, text);
             }
             _ => {}
         }
@@ -340,27 +267,6 @@ impl Document {
         };
         self.add(resolved.ok_or_else(wrong)?.encode_utf8(&mut [0; 4]).as_bytes())
     }
-}
-
-/// Seconds since the epoch, with a fraction cut at microseconds.
-fn epoch(text: &[u8]) -> Option<i64> {
-    let point = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
-    let (whole, fraction) = text.split_at(point);
-    if whole.is_empty() || whole.len() > 12 || !whole.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let seconds = whole.iter().fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
-    let fraction = match fraction {
-        [] => &[],
-        [_point, digits @ ..] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => digits,
-        _ => return None,
-    };
-    let micros = fraction.iter().chain(std::iter::repeat(&b'0')).take(6);
-    Some(seconds * SECOND + micros.fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0')))
-}
-
-fn signed(text: &[u8]) -> Option<i32> {
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn trim_slashes(mut href: &[u8]) -> &[u8] {

@@ -3,7 +3,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::espi::{Document, Held, ReadingType};
+use super::espi::{Document, Held};
+use super::espi_names::ReadingType;
 use super::feed::Interval;
 use super::meter_id::METER_ID_BYTES_MAX;
 use super::plan::{ClockPlan, ZonePlan};
@@ -168,8 +169,12 @@ fn series(document: &Document) -> FxHashMap<&[u8], Series> {
         if all.contains_key(link) {
             continue;
         }
-        let named = document.meter_readings.get(link).and_then(|link| document.reading_types.get(link));
-        let says = named.or(only_type).copied().unwrap_or_default();
+        // a link to a type that is not there must not make another type its own
+        let says = match document.meter_readings.get(link).filter(|link| !link.is_empty()) {
+            Some(link) => document.reading_types.get(link),
+            None => only_type,
+        };
+        let says = says.copied().unwrap_or_default();
         all.insert(link, Series { meter: meter(link, says.flow), kind: Kind::of(&says) });
     }
     tell_apart(&mut all);

@@ -13,6 +13,7 @@ mod cmep;
 mod digits;
 mod encoding;
 mod espi;
+mod espi_names;
 mod feed;
 mod folds;
 mod form;
