@@ -141,6 +141,8 @@ pub fn count(span: &Span, seen: &[Seen], landed_at: impl Fn(u32) -> Ts) -> Count
         interval,
         count: rounded(span.bounds.1.since(span.bounds.0), interval).max(1),
     });
+    // a day that the zone skipped
+    let slots = slots.filter(|_| span.bounds.0 < span.bounds.1);
     let slot = |index: usize, ts: Ts| slots.map_or(i64::try_from(index).unwrap_or(i64::MAX), |s| s.of(ts));
     let mut last = None;
     for (index, reading) in seen.iter().enumerate() {

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 pub mod registry;
 
+use registry::Registered;
+
 /// A configuration that cannot be used. Exit code 78.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {problem}")]
@@ -178,6 +180,21 @@ pub struct Rulebook {
     pub tzdb: String,
 }
 
+/// No profile but the default one, no registry, days of UTC.
+impl Default for Rulebook {
+    fn default() -> Self {
+        let range = Range::default();
+        Rulebook {
+            reporting_zone: "UTC".to_owned(),
+            power_mw_min: range.min.milliwatts(),
+            power_mw_max: range.max.milliwatts(),
+            feeds: BTreeMap::new(),
+            registry: String::new(),
+            tzdb: Zone::tables_version().to_owned(),
+        }
+    }
+}
+
 impl Rulebook {
     /// As the content of a configuration entry.
     pub fn to_json(&self) -> Value {
@@ -226,8 +243,8 @@ impl Rulebook {
             })?;
             feeds.insert(name.clone(), feed);
         }
-        let limits = registry::limits(&self.registry, range, &zone)?;
-        Ok(Rules { zone, default_limits: Limits::constant(range), limits, feeds })
+        let meters = registry::meters(&self.registry, range, &zone)?;
+        Ok(Rules { zone, default_limits: Limits::constant(range), meters, feeds })
     }
 }
 
@@ -238,8 +255,8 @@ pub struct Rules {
     pub zone: Zone,
     /// For meters that the registry does not name.
     pub default_limits: Limits,
-    /// For those it does.
-    pub limits: FxHashMap<String, Limits>,
+    /// Those it does.
+    pub meters: FxHashMap<String, Registered>,
     /// Profiles by name.
     pub feeds: BTreeMap<String, Feed>,
 }
@@ -247,10 +264,10 @@ pub struct Rules {
 impl Rules {
     /// The limits of a meter.
     pub fn limits_of(&self, meter: &str) -> &Limits {
-        if self.limits.is_empty() {
+        if self.meters.is_empty() {
             return &self.default_limits;
         }
-        self.limits.get(meter).unwrap_or(&self.default_limits)
+        self.meters.get(meter).map_or(&self.default_limits, |registered| &registered.limits)
     }
 
     /// The meter that an upload's name tells, where its feed takes it from there.

@@ -130,6 +130,10 @@ fn nothing_is_expected_before_the_first_reading_or_after_the_last_instant() {
 
 #[test]
 fn without_an_interval_of_a_day_at_most_nothing_is_absent() {
+    assert_eq!(counted(&span(day("Pacific/Apia", 3, 2), QUARTER), &[], at_once).expected, 96);
+    let skipped = i32::try_from(days_from_civil(2011, 12, 30)).unwrap();
+    let skipped = Zone::parse("Pacific/Apia").unwrap().day_bounds(skipped);
+    assert_eq!(counted(&span(skipped, QUARTER), &[], at_once).expected, 0, "a day that the zone skipped");
     for interval in [None, Some(DAY + 1), Some(0)] {
         let span = Span { interval, ..span(day("UTC", 3, 2), QUARTER) };
         assert_eq!(counted(&span, &[], at_once).expected, 0);

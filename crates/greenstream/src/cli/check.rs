@@ -14,7 +14,7 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     println!("reporting zone  {}", config.rulebook.reporting_zone);
     let range = rules.default_limits.at(greenstream_core::Ts::MIN);
     println!("limits          {} to {} kW", range.min, range.max);
-    println!("registry        {} meters with limits of their own", rules.limits.len());
+    println!("registry        {} meters", rules.meters.len());
     println!("feeds           {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));
     println!("default feed    {}", config.file.default_feed);
     println!("webhook         {}", if config.file.alerts.webhook.is_some() { "configured" } else { "none" });

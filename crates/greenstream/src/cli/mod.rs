@@ -17,6 +17,7 @@ mod feeds;
 mod ingest;
 mod init;
 mod open;
+mod quality;
 mod read;
 mod rebuild;
 mod run;
@@ -75,8 +76,10 @@ enum Command {
     DeadLetters(act::DeadLettersArgs),
     /// The meters: newest reading, counts of flags.
     Meters(Filter),
-    /// Faulty-meter episodes.
+    /// Episodes of faulty and silent meters.
     Episodes(Filter),
+    /// How complete the readings are, per meter, feeder, feed or day; the worst first.
+    Quality(quality::QualityArgs),
     /// Alerts raised so far.
     Alerts(Filter),
     /// The life of one reading, from the raw line to where it is stored.
@@ -162,6 +165,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::DeadLetters(args) => act::dead_letters(cli, args),
         Command::Meters(filter) => read::meters(cli, filter),
         Command::Episodes(filter) => read::list(cli, Dataset::Episodes, filter, "no episodes"),
+        Command::Quality(args) => quality::quality(cli, args),
         Command::Alerts(filter) => read::list(cli, Dataset::Alerts, filter, "no alerts"),
         Command::Explain(args) => explain::explain(cli, args),
         Command::Export(args) => export::export(cli, args),

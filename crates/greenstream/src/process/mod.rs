@@ -25,6 +25,7 @@ mod prepare;
 mod progress;
 mod rebuild;
 mod service;
+mod silence;
 mod texts;
 mod window;
 mod writer;
@@ -35,6 +36,7 @@ pub use mirror::{StoreSource, compare_day};
 pub use progress::{Counts, Progress};
 pub use rebuild::{Difference, Rebuilt};
 pub use service::Service;
+pub use silence::watch as watch_silence;
 
 use crate::change::DeadLetter;
 

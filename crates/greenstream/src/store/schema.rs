@@ -16,11 +16,11 @@ use super::error::{Doing, StoreError};
 use super::views;
 
 /// The schema version this program reads and writes.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 /// `GrSt`, at byte 68 of the file: tells a store from another program's database.
 const APPLICATION_ID: i32 = 0x4772_5374;
 /// Step `i` leads from version `i` to `i + 1`. Never change one that was released; add one.
-const STEPS: [&str; 2] = [V1, V2];
+const STEPS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE t_state (
@@ -193,6 +193,14 @@ INSERT INTO sqlite_stat1 VALUES
     ('t_error', 't_error_open', '10000000 2000000'),
     ('t_error', 't_error_text', '10000000 20');
 ANALYZE sqlite_schema;
+";
+
+/// What completeness is counted by, beside the readings: registry and zone, for readers that have the
+/// database only; and up to which journal entry the silence of meters is known.
+const V3: &str = "
+CREATE TABLE t_rulebook (id INTEGER PRIMARY KEY CHECK (id = 1), content TEXT NOT NULL);
+CREATE TABLE t_silence (id INTEGER PRIMARY KEY CHECK (id = 1), entry INTEGER NOT NULL);
+INSERT INTO t_silence VALUES (1, 0);
 ";
 
 /// Refuses a database that this program must not touch; says its version otherwise, 0 for an empty

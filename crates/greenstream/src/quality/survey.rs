@@ -1,0 +1,204 @@
+//! What completeness measures by: when each meter began, how far its feed has come, when uploads landed.
+
+use std::ops::RangeInclusive;
+
+use greenstream_core::{Ts, Zone};
+use rustc_hash::FxHashMap;
+
+use super::{MeterDay, day, reached, rules};
+use crate::change::Meter;
+use crate::config::Rules;
+use crate::store::{Reader, StoreError};
+
+/// Meter days that are held at once to bring them into order: about 200 MB.
+const HELD: usize = 2_000_000;
+
+/// A meter's series, from end to end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// The first day with readings.
+    pub first_day: i32,
+    /// The last one.
+    pub last_day: i32,
+    /// The newest reading.
+    pub newest: Ts,
+    /// The feed of its upload.
+    pub feed: u16,
+}
+
+/// A state of the store, ready to be asked about completeness.
+pub struct Survey<'r> {
+    pub(super) reader: &'r Reader,
+    pub(super) rules: Rules,
+    /// Ids by meter number.
+    pub(super) names: Vec<String>,
+    /// By meter number; none for those without readings.
+    extents: Vec<Option<Extent>>,
+    pub(super) landings: Landings,
+    /// How far each feed has come.
+    reached: Vec<Option<Ts>>,
+}
+
+impl<'r> Survey<'r> {
+    /// Looks at every meter's ends. Hold a snapshot where the answers are to be of one state.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read, [`StoreError::Rulebook`] where the
+    /// configuration it keeps cannot.
+    pub fn of(reader: &'r Reader) -> Result<Survey<'r>, StoreError> {
+        let rules = rules(reader)?;
+        let names: Vec<String> = reader.meters()?.into_iter().map(|(_, name)| name).collect();
+        let landings = Landings::of(reader)?;
+        let mut extents = vec![None; names.len()];
+        for (meter, first_day, last_day) in reader.day_extents()? {
+            let (from, to) = rules.zone.day_bounds(last_day);
+            let Some(newest) = reader.newest_reading(meter, from, to)? else { continue };
+            let feed = landings.feed(newest.upload);
+            if let Some(place) = extents.get_mut(meter.0 as usize) {
+                *place = Some(Extent { first_day, last_day, newest: newest.ts, feed });
+            }
+        }
+        let reached = (0..landings.feeds.len())
+            .map(|feed| {
+                let of_feed = extents.iter().flatten().filter(|extent| usize::from(extent.feed) == feed);
+                reached(&mut of_feed.map(|extent| extent.newest).collect::<Vec<_>>())
+            })
+            .collect();
+        Ok(Survey { reader, rules, names, extents, landings, reached })
+    }
+
+    /// The zone whose days are counted.
+    pub fn zone(&self) -> &Zone {
+        &self.rules.zone
+    }
+
+    /// The id of a meter.
+    pub fn meter(&self, meter: Meter) -> &str {
+        self.names.get(meter.0 as usize).map_or("", String::as_str)
+    }
+
+    /// The name of a feed.
+    pub fn feed(&self, feed: u16) -> &str {
+        self.landings.feeds.get(usize::from(feed)).map_or("", String::as_str)
+    }
+
+    /// The feeder of a meter on a day, as the registry has it; empty where it has none.
+    pub fn feeder(&self, meter: Meter, day: i32) -> &str {
+        let registered = self.rules.meters.get(self.meter(meter));
+        let facts = registered.and_then(|registered| registered.facts_at(self.zone().day_bounds(day).0));
+        facts.and_then(|facts| facts.feeder.as_deref()).unwrap_or_default()
+    }
+
+    /// The ends of a meter's series; none without readings.
+    pub(super) fn extent(&self, meter: Meter) -> Option<Extent> {
+        self.extents.get(meter.0 as usize).copied().flatten()
+    }
+
+    /// How far a feed has come: the newest instant that one in a hundred of its meters has reached.
+    pub(super) fn reached(&self, feed: u16) -> Option<Ts> {
+        self.reached.get(usize::from(feed)).copied().flatten()
+    }
+
+    /// The last instant at which a reading of a meter is expected.
+    pub(super) fn until(&self, extent: &Extent) -> Ts {
+        self.reached(extent.feed).map_or(extent.newest, |reached| reached.max(extent.newest))
+    }
+
+    /// The newest day that a feed has come to; none where there are no readings.
+    pub fn newest_day(&self) -> Option<i32> {
+        self.reached.iter().flatten().max().map(|ts| self.zone().day(*ts))
+    }
+
+    /// The days on which anything is expected that overlap `from <= ts < to`; none where there are none.
+    pub fn days(&self, from: Option<Ts>, to: Option<Ts>) -> Option<RangeInclusive<i32>> {
+        let mut first = self.extents.iter().flatten().map(|extent| extent.first_day).min()?;
+        let newest = self.extents.iter().flatten().map(|extent| self.until(extent)).max()?;
+        let mut last = self.zone().day(newest);
+        if let Some(from) = from {
+            first = first.max(self.zone().day(from));
+        }
+        if let Some(to) = to {
+            last = last.min(self.zone().day(to.plus(-1)));
+        }
+        (first <= last).then_some(first..=last)
+    }
+
+    /// Every meter that has readings, or that with this id, by number.
+    pub fn meters_of(&self, id: Option<&str>) -> Vec<Meter> {
+        let known = self.extents.iter().zip(0..).filter(|(extent, _)| extent.is_some());
+        let wanted = |meter: &Meter| id.is_none_or(|id| self.meter(*meter) == id);
+        known.map(|(_, number)| Meter(number)).filter(wanted).collect()
+    }
+
+    /// Counts the days of `meters` (sorted by number), day by day, meters by number within one; days on
+    /// which nothing is expected are left out.
+    ///
+    /// # Errors
+    /// `sink`'s own, and [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn count<E: From<StoreError>>(
+        &self,
+        meters: &[Meter],
+        days: RangeInclusive<i32>,
+        sink: &mut dyn FnMut(MeterDay) -> Result<(), E>,
+    ) -> Result<(), E> {
+        day::count(self, meters, days, sink)
+    }
+
+    /// The same in the order of the dataset: by meter id and day.
+    ///
+    /// # Errors
+    /// As [`Survey::count`].
+    pub fn in_order<E: From<StoreError>>(
+        &self,
+        mut meters: Vec<Meter>,
+        days: &RangeInclusive<i32>,
+        sink: &mut dyn FnMut(MeterDay) -> Result<(), E>,
+    ) -> Result<(), E> {
+        meters.sort_unstable_by(|a, b| self.meter(*a).cmp(self.meter(*b)));
+        let length = usize::try_from(days.end().saturating_sub(*days.start())).unwrap_or(0) + 1;
+        for part in meters.chunks((HELD / length).max(1)) {
+            let mut numbers = part.to_vec();
+            numbers.sort_unstable();
+            let mut held: Vec<MeterDay> = Vec::new();
+            self.count::<E>(&numbers, days.clone(), &mut |row| {
+                held.push(row);
+                Ok(())
+            })?;
+            held.sort_unstable_by(|a, b| (self.meter(a.meter), a.day).cmp(&(self.meter(b.meter), b.day)));
+            held.into_iter().try_for_each(&mut *sink)?;
+        }
+        Ok(())
+    }
+}
+
+/// When each upload landed, and whose it is.
+pub(super) struct Landings {
+    /// By upload number; of those that are not done, nothing.
+    uploads: Vec<(Ts, u16)>,
+    /// Their names, sorted.
+    pub feeds: Vec<String>,
+}
+
+impl Landings {
+    pub(super) fn of(reader: &Reader) -> Result<Landings, StoreError> {
+        let landings = reader.landings()?;
+        let mut feeds: Vec<String> = landings.iter().map(|(_, _, feed)| feed.clone()).collect();
+        feeds.sort_unstable();
+        feeds.dedup();
+        let places: FxHashMap<&str, u16> = feeds.iter().map(String::as_str).zip(0..).collect();
+        let last = landings.last().map_or(0, |(upload, _, _)| *upload as usize);
+        let mut uploads = vec![(Ts::MIN, 0); last + 1];
+        for (upload, at, feed) in &landings {
+            uploads[*upload as usize] = (*at, places.get(feed.as_str()).copied().unwrap_or_default());
+        }
+        Ok(Landings { uploads, feeds })
+    }
+
+    pub(super) fn landed_at(&self, upload: u32) -> Ts {
+        self.uploads.get(upload as usize).map_or(Ts::MIN, |(at, _)| *at)
+    }
+
+    pub(super) fn feed(&self, upload: u32) -> u16 {
+        self.uploads.get(upload as usize).map_or(0, |(_, feed)| *feed)
+    }
+}
