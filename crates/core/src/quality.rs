@@ -190,10 +190,10 @@ impl Slots {
 #[must_use]
 pub fn plain_interval(day: &[Seen]) -> Option<i64> {
     // nearly all days have one step only, and need no sorting
-    let mut steps = day.windows(2).map(step);
-    let first = steps.next()?;
-    if day.len() > STEPS_MIN && steps.all(|step| step == first) {
-        return Some(first);
+    let apart = |pair: &[Seen]| pair[1].ts.since(pair[0].ts);
+    let first = day.get(..2)?;
+    if day.len() > STEPS_MIN && day.windows(2).all(|pair| apart(pair) == apart(first)) {
+        return Some(step(first));
     }
     let (step, count) = commonest(day)?;
     (count >= STEPS_MIN && 2 * count > day.len() - 1).then_some(step)

@@ -36,14 +36,12 @@ impl<'r> Learner<'r> {
         Learner { reader, zone, known: FxHashMap::default() }
     }
 
-    /// Takes note of a day's readings, if they say the interval plainly; false where they do not.
-    pub(super) fn note(&mut self, meter: Meter, seen: &[Seen]) -> bool {
-        let plain = plain_interval(seen);
-        if let Some(interval) = plain {
-            let known = Known { interval: plain, plain: Some((interval, 0)) };
-            self.known.insert(meter, known);
-        }
-        plain.is_some()
+    /// Takes note of the interval that a day's readings say plainly, if they do.
+    pub(super) fn note(&mut self, meter: Meter, seen: &[Seen]) -> Option<i64> {
+        let interval = plain_interval(seen)?;
+        let known = Known { interval: Some(interval), plain: Some((interval, 0)) };
+        self.known.insert(meter, known);
+        Some(interval)
     }
 
     /// Whether the interval of this day is known without looking back.
@@ -62,8 +60,8 @@ impl<'r> Learner<'r> {
         day: i32,
         seen: &[Seen],
     ) -> Result<Option<i64>, StoreError> {
-        if self.note(meter, seen) {
-            return Ok(plain_interval(seen));
+        if let Some(interval) = self.note(meter, seen) {
+            return Ok(Some(interval));
         }
         let before = self.known.get(&meter).copied();
         if seen.is_empty()

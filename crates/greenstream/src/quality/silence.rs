@@ -4,11 +4,11 @@
 //! the clock nor the order of uploads plays a part. `docs/decisions/0006` says why it is not followed
 //! upload by upload.
 
-use greenstream_core::{DAY, Reading, Ts, Zone};
+use greenstream_core::{DAY, Reading, Zone};
 use rustc_hash::FxHashMap;
 
 use super::learn::{Learner, seen};
-use super::survey::Landings;
+use super::survey::{Landings, newest_readings};
 use super::{registered, rules, share};
 use crate::change::{Episode, EpisodeKind, Meter, Severity};
 use crate::config::Rules;
@@ -132,12 +132,8 @@ impl Feeds {
         let landings = Landings::of(reader)?;
         let mut feeds = FxHashMap::default();
         if landings.feeds.len() > 1 {
-            for (meter, _, last) in reader.day_extents()? {
-                let (from, to): (Ts, Ts) = zone.day_bounds(last);
-                if let Some(newest) = reader.newest_reading(meter, from, to)? {
-                    feeds.insert(meter, landings.feed(newest.upload));
-                }
-            }
+            let newest = newest_readings(reader, zone)?.into_iter();
+            feeds.extend(newest.map(|(meter, _, reading)| (meter, landings.feed(reading.upload))));
         }
         Ok(Feeds(feeds))
     }

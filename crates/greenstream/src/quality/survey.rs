@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use greenstream_core::{Ts, Zone};
+use greenstream_core::{HOUR, Reading, Ts, Zone};
 use rustc_hash::FxHashMap;
 
 use super::{MeterDay, day, reached, rules};
@@ -12,6 +12,9 @@ use crate::store::{Reader, StoreError};
 
 /// Meter days that are held at once to bring them into order: about 200 MB.
 const HELD: usize = 2_000_000;
+
+/// How far back the newest readings of all meters are looked for at once.
+const NEAR: i64 = 2 * HOUR;
 
 /// A meter's series, from end to end.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +53,8 @@ impl<'r> Survey<'r> {
         let names: Vec<String> = reader.meters()?.into_iter().map(|(_, name)| name).collect();
         let landings = Landings::of(reader)?;
         let mut extents = vec![None; names.len()];
-        for (meter, first_day, last_day) in reader.day_extents()? {
-            let (from, to) = rules.zone.day_bounds(last_day);
-            let Some(newest) = reader.newest_reading(meter, from, to)? else { continue };
-            let feed = landings.feed(newest.upload);
+        for (meter, first_day, newest) in newest_readings(reader, &rules.zone)? {
+            let (last_day, feed) = (rules.zone.day(newest.ts), landings.feed(newest.upload));
             if let Some(place) = extents.get_mut(meter.0 as usize) {
                 *place = Some(Extent { first_day, last_day, newest: newest.ts, feed });
             }
@@ -169,6 +170,31 @@ impl<'r> Survey<'r> {
         }
         Ok(())
     }
+}
+
+/// Each meter that has readings, with the first day on which it has, and its newest reading. Meters that
+/// are up to date cost one pass over the last hours, the others a seek each.
+pub(super) fn newest_readings(
+    reader: &Reader,
+    zone: &Zone,
+) -> Result<Vec<(Meter, i32, Reading)>, StoreError> {
+    let extents = reader.day_extents()?;
+    let meters: Vec<Meter> = extents.iter().map(|(meter, _, _)| *meter).collect();
+    let horizon = reader.horizon()?;
+    let mut newest: FxHashMap<Meter, Reading> = FxHashMap::default();
+    reader.load(&meters, horizon.plus(-NEAR), horizon, |meter, reading| {
+        newest.insert(meter, reading);
+    })?;
+    let mut found = Vec::with_capacity(extents.len());
+    for (meter, first_day, last_day) in extents {
+        let (from, to) = zone.day_bounds(last_day);
+        let reading = match newest.remove(&meter) {
+            Some(reading) => Some(reading),
+            None => reader.newest_reading(meter, from, to)?,
+        };
+        found.extend(reading.map(|reading| (meter, first_day, reading)));
+    }
+    Ok(found)
 }
 
 /// When each upload landed, and whose it is.
