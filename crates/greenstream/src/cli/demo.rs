@@ -66,7 +66,7 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     for (reason, rows) in reader.open_by_reason()? {
         println!("  {:>10} open in the error queue: {}", count(rows), reason.name());
     }
-    println!("  {:>10} faulty-meter episodes", count(totals.episodes));
+    println!("  {:>10} episodes of faulty and silent meters", count(totals.episodes));
     look(&demo.home, &summary.truth);
     println!("done in {:.1} s", began.elapsed().as_secs_f64());
     if args.exit {

@@ -38,7 +38,7 @@ pub(super) fn count<E: From<StoreError>>(
         for (meter, of_day) in meters.iter().zip(&readings) {
             let Some(extent) = survey.extent(*meter) else { continue };
             if let Some(last) = of_day.last() {
-                feeds.insert(*meter, survey.landings.feed(last.upload));
+                feeds.insert(*meter, survey.landings.feed(last.upload).unwrap_or(extent.feed));
             }
             let span = span(survey, &mut learner, *meter, &extent, day, bounds, of_day)?;
             let counts = count_day(&span, of_day, |upload| survey.landings.landed_at(upload));
@@ -157,5 +157,5 @@ fn feed_before(survey: &Survey<'_>, meter: Meter, extent: &Extent, day: i32) -> 
     };
     let (from, to) = survey.zone().day_bounds(last);
     let newest = survey.reader.newest_reading(meter, from, to)?;
-    Ok(newest.map_or(extent.feed, |reading| survey.landings.feed(reading.upload)))
+    Ok(newest.and_then(|reading| survey.landings.feed(reading.upload)).unwrap_or(extent.feed))
 }

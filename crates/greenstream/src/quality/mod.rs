@@ -5,6 +5,7 @@
 //! its own readings, and what they are to be measured by comes from a few seeks a meter.
 
 mod day;
+mod landings;
 mod learn;
 mod silence;
 mod survey;

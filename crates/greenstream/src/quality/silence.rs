@@ -7,8 +7,9 @@
 use greenstream_core::{DAY, Reading, Zone};
 use rustc_hash::FxHashMap;
 
+use super::landings::Landings;
 use super::learn::{Learner, seen};
-use super::survey::{Landings, newest_readings};
+use super::survey::newest_readings;
 use super::{registered, rules, share};
 use crate::change::{Episode, EpisodeKind, Meter, Severity};
 use crate::config::Rules;
@@ -133,7 +134,9 @@ impl Feeds {
         let mut feeds = FxHashMap::default();
         if landings.feeds.len() > 1 {
             let newest = newest_readings(reader, zone)?.into_iter();
-            feeds.extend(newest.map(|(meter, _, reading)| (meter, landings.feed(reading.upload))));
+            let feed =
+                |(meter, _, reading): (Meter, i32, Reading)| Some((meter, landings.feed(reading.upload)?));
+            feeds.extend(newest.filter_map(feed));
         }
         Ok(Feeds(feeds))
     }

@@ -1,18 +1,26 @@
 //! What completeness measures by: when each meter began, how far its feed has come, when uploads landed.
 
-use std::ops::RangeInclusive;
+use std::ops::{Deref, RangeInclusive};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use greenstream_core::{HOUR, Reading, Ts, Zone};
 use rustc_hash::FxHashMap;
 
+use super::landings::Landings;
 use super::{MeterDay, day, reached, rules};
 use crate::change::Meter;
 use crate::config::Rules;
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, Store, StoreError};
 
 /// Meter days that are held at once to bring them into order: about 200 MB.
 const HELD: usize = 2_000_000;
 
+/// Fewer meters than this are not worth a thread.
+const METERS_MIN: usize = 2_000;
+/// Meter days sent from thread to thread at once.
+const BATCH: usize = 1_024;
 /// How far back the newest readings of all meters are looked for at once.
 const NEAR: i64 = 2 * HOUR;
 
@@ -29,9 +37,14 @@ pub(super) struct Extent {
     pub feed: u16,
 }
 
-/// A state of the store, ready to be asked about completeness.
+/// A state of the store, ready to be asked about completeness; dereferences to what it knows of the fleet.
 pub struct Survey<'r> {
     pub(super) reader: &'r Reader,
+    fleet: Arc<Fleet>,
+}
+
+/// What all meters are measured by.
+pub struct Fleet {
     pub(super) rules: Rules,
     /// Ids by meter number.
     pub(super) names: Vec<String>,
@@ -40,6 +53,14 @@ pub struct Survey<'r> {
     pub(super) landings: Landings,
     /// How far each feed has come.
     reached: Vec<Option<Ts>>,
+}
+
+impl Deref for Survey<'_> {
+    type Target = Fleet;
+
+    fn deref(&self) -> &Fleet {
+        &self.fleet
+    }
 }
 
 impl<'r> Survey<'r> {
@@ -54,7 +75,8 @@ impl<'r> Survey<'r> {
         let landings = Landings::of(reader)?;
         let mut extents = vec![None; names.len()];
         for (meter, first_day, newest) in newest_readings(reader, &rules.zone)? {
-            let (last_day, feed) = (rules.zone.day(newest.ts), landings.feed(newest.upload));
+            let (last_day, feed) =
+                (rules.zone.day(newest.ts), landings.feed(newest.upload).unwrap_or_default());
             if let Some(place) = extents.get_mut(meter.0 as usize) {
                 *place = Some(Extent { first_day, last_day, newest: newest.ts, feed });
             }
@@ -65,9 +87,74 @@ impl<'r> Survey<'r> {
                 reached(&mut of_feed.map(|extent| extent.newest).collect::<Vec<_>>())
             })
             .collect();
-        Ok(Survey { reader, rules, names, extents, landings, reached })
+        Ok(Survey { reader, fleet: Arc::new(Fleet { rules, names, extents, landings, reached }) })
     }
 
+    /// Counts the days of `meters` (sorted by number), in no order; days on which nothing is expected are
+    /// left out. Many meters are shared out among threads with a reader of their own each: while the
+    /// service runs, meters may then be counted at states some commits apart.
+    ///
+    /// # Errors
+    /// `sink`'s own, and [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn count<E: From<StoreError>>(
+        &self,
+        meters: &[Meter],
+        days: RangeInclusive<i32>,
+        sink: &mut dyn FnMut(MeterDay) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let part = meters.len().div_ceil(threads).max(METERS_MIN);
+        if meters.len() <= part {
+            return day::count(self, meters, days, sink);
+        }
+        let (send, receive) = sync_channel::<Vec<MeterDay>>(2 * threads);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = meters
+                .chunks(part)
+                .map(|part| {
+                    let (fleet, path) = (Arc::clone(&self.fleet), self.reader.path().to_owned());
+                    let (days, send) = (days.clone(), send.clone());
+                    scope.spawn(move || count_part(fleet, &path, part, days, &send))
+                })
+                .collect();
+            drop(send);
+            // on an error the receiver goes, and with it the workers' reason to go on
+            receive.into_iter().flatten().try_for_each(sink)?;
+            for worker in workers {
+                worker.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The same in the order of the dataset: by meter id and day.
+    ///
+    /// # Errors
+    /// As [`Survey::count`].
+    pub fn in_order<E: From<StoreError>>(
+        &self,
+        mut meters: Vec<Meter>,
+        days: &RangeInclusive<i32>,
+        sink: &mut dyn FnMut(MeterDay) -> Result<(), E>,
+    ) -> Result<(), E> {
+        meters.sort_unstable_by(|a, b| self.meter(*a).cmp(self.meter(*b)));
+        let length = usize::try_from(days.end().saturating_sub(*days.start())).unwrap_or(0) + 1;
+        for part in meters.chunks((HELD / length).max(1)) {
+            let mut numbers = part.to_vec();
+            numbers.sort_unstable();
+            let mut held: Vec<MeterDay> = Vec::new();
+            self.count::<E>(&numbers, days.clone(), &mut |row| {
+                held.push(row);
+                Ok(())
+            })?;
+            held.sort_unstable_by(|a, b| (self.meter(a.meter), a.day).cmp(&(self.meter(b.meter), b.day)));
+            held.into_iter().try_for_each(&mut *sink)?;
+        }
+        Ok(())
+    }
+}
+
+impl Fleet {
     /// The zone whose days are counted.
     pub fn zone(&self) -> &Zone {
         &self.rules.zone
@@ -130,45 +217,47 @@ impl<'r> Survey<'r> {
         let wanted = |meter: &Meter| id.is_none_or(|id| self.meter(*meter) == id);
         known.map(|(_, number)| Meter(number)).filter(wanted).collect()
     }
+}
 
-    /// Counts the days of `meters` (sorted by number), day by day, meters by number within one; days on
-    /// which nothing is expected are left out.
-    ///
-    /// # Errors
-    /// `sink`'s own, and [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn count<E: From<StoreError>>(
-        &self,
-        meters: &[Meter],
-        days: RangeInclusive<i32>,
-        sink: &mut dyn FnMut(MeterDay) -> Result<(), E>,
-    ) -> Result<(), E> {
-        day::count(self, meters, days, sink)
-    }
-
-    /// The same in the order of the dataset: by meter id and day.
-    ///
-    /// # Errors
-    /// As [`Survey::count`].
-    pub fn in_order<E: From<StoreError>>(
-        &self,
-        mut meters: Vec<Meter>,
-        days: &RangeInclusive<i32>,
-        sink: &mut dyn FnMut(MeterDay) -> Result<(), E>,
-    ) -> Result<(), E> {
-        meters.sort_unstable_by(|a, b| self.meter(*a).cmp(self.meter(*b)));
-        let length = usize::try_from(days.end().saturating_sub(*days.start())).unwrap_or(0) + 1;
-        for part in meters.chunks((HELD / length).max(1)) {
-            let mut numbers = part.to_vec();
-            numbers.sort_unstable();
-            let mut held: Vec<MeterDay> = Vec::new();
-            self.count::<E>(&numbers, days.clone(), &mut |row| {
-                held.push(row);
-                Ok(())
-            })?;
-            held.sort_unstable_by(|a, b| (self.meter(a.meter), a.day).cmp(&(self.meter(b.meter), b.day)));
-            held.into_iter().try_for_each(&mut *sink)?;
+/// One thread's share of the meters, sent in batches.
+fn count_part(
+    fleet: Arc<Fleet>,
+    path: &Path,
+    meters: &[Meter],
+    days: RangeInclusive<i32>,
+    send: &SyncSender<Vec<MeterDay>>,
+) -> Result<(), StoreError> {
+    let reader = Store::reader(path)?;
+    let snapshot = reader.snapshot()?;
+    let survey = Survey { reader: &snapshot, fleet };
+    let mut batch = Vec::with_capacity(BATCH);
+    let counted = day::count(&survey, meters, days, &mut |row| {
+        batch.push(row);
+        if batch.len() < BATCH {
+            return Ok(());
         }
-        Ok(())
+        send.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).map_err(|_| Ended::Unheard)
+    });
+    match counted {
+        Ok(()) => {
+            let _ = send.send(batch);
+            Ok(())
+        }
+        Err(Ended::Unheard) => Ok(()),
+        Err(Ended::Store(error)) => Err(error),
+    }
+}
+
+/// Why a share was not counted to its end.
+enum Ended {
+    /// Nobody listens any more.
+    Unheard,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Ended {
+        Ended::Store(error)
     }
 }
 
@@ -195,36 +284,4 @@ pub(super) fn newest_readings(
         found.extend(reading.map(|reading| (meter, first_day, reading)));
     }
     Ok(found)
-}
-
-/// When each upload landed, and whose it is.
-pub(super) struct Landings {
-    /// By upload number; of those that are not done, nothing.
-    uploads: Vec<(Ts, u16)>,
-    /// Their names, sorted.
-    pub feeds: Vec<String>,
-}
-
-impl Landings {
-    pub(super) fn of(reader: &Reader) -> Result<Landings, StoreError> {
-        let landings = reader.landings()?;
-        let mut feeds: Vec<String> = landings.iter().map(|(_, _, feed)| feed.clone()).collect();
-        feeds.sort_unstable();
-        feeds.dedup();
-        let places: FxHashMap<&str, u16> = feeds.iter().map(String::as_str).zip(0..).collect();
-        let last = landings.last().map_or(0, |(upload, _, _)| *upload as usize);
-        let mut uploads = vec![(Ts::MIN, 0); last + 1];
-        for (upload, at, feed) in &landings {
-            uploads[*upload as usize] = (*at, places.get(feed.as_str()).copied().unwrap_or_default());
-        }
-        Ok(Landings { uploads, feeds })
-    }
-
-    pub(super) fn landed_at(&self, upload: u32) -> Ts {
-        self.uploads.get(upload as usize).map_or(Ts::MIN, |(at, _)| *at)
-    }
-
-    pub(super) fn feed(&self, upload: u32) -> u16 {
-        self.uploads.get(upload as usize).map_or(0, |(_, feed)| *feed)
-    }
 }
