@@ -286,6 +286,22 @@ fn the_order_of_uploads_plays_no_part() {
     assert_eq!(ingest([2, 4, 0, 3, 1]), first);
 }
 
+/// Enough meters for several threads to share.
+#[test]
+fn many_meters_come_in_the_order_of_their_ids_each_once() {
+    let home = Home::new();
+    let ids: Vec<String> = (0..4_500).map(|n| format!("M{}", (n * 7_919) % 4_500)).collect();
+    let rows =
+        |hour: &str| ids.iter().map(|id| format!("{id},2026-03-02T{hour}:00:00Z,1,kW\n")).collect::<String>();
+    home.ingest("a.csv", &(rows("05") + &rows("06") + &rows("08")));
+    let mut expected: Vec<String> = ids.iter().map(|id| format!("{id} 2026-03-02 4 3")).collect();
+    expected.sort();
+    assert_eq!(quality(&home, &["expected", "present"]), expected);
+    let total = home.ok(&["quality", "--json"]).json();
+    assert_eq!(total["total"]["expected"], 4 * 4_500);
+    assert_eq!(total["groups"], 4_500);
+}
+
 #[test]
 fn one_reading_ever_expects_itself_only() {
     let home = Home::new();
