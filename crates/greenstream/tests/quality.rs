@@ -303,6 +303,17 @@ fn many_meters_come_in_the_order_of_their_ids_each_once() {
 }
 
 #[test]
+fn a_clock_years_ahead_does_not_choose_the_days_that_are_shown() {
+    let home = Home::new();
+    let rows: String = (0..150).map(|meter| format!("M{meter},2025-03-02T07:00:00Z,1,kW\n")).collect();
+    home.ingest("a.csv", &(rows + &hourly("AHEAD", 9, 0..2)));
+    let shown = home.ok(&["quality", "--by", "day", "--json"]).json();
+    assert_eq!((&shown["first_day"], &shown["last_day"]), (&"2025-03-02".into(), &"2025-03-02".into()));
+    assert_eq!(shown["total"]["expected"], 150);
+    assert_eq!(silent(&home), [""; 0]);
+}
+
+#[test]
 fn one_reading_ever_expects_itself_only() {
     let home = Home::new();
     home.ingest("a.csv", "A,2026-03-02T07:00:00Z,1,kW\n");

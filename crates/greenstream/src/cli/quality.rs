@@ -147,10 +147,10 @@ pub fn quality(cli: &Cli, args: &QualityArgs) -> Result<ExitCode, Failure> {
 /// The days asked for, or the newest.
 fn days(survey: &Survey<'_>, args: &QualityArgs) -> Result<Option<RangeInclusive<i32>>, Failure> {
     let mut from = args.from.as_deref().map(open::instant).transpose()?;
-    let to = args.to.as_deref().map(open::instant).transpose()?;
-    if from.is_none() && to.is_none() {
-        let newest = survey.newest_day();
-        from = newest.map(|day| survey.zone().day_bounds(day - (DAYS - 1)).0);
+    let mut to = args.to.as_deref().map(open::instant).transpose()?;
+    if let (None, None, Some(newest)) = (from, to, survey.newest_day()) {
+        let bounds = |day| survey.zone().day_bounds(day);
+        (from, to) = (Some(bounds(newest - (DAYS - 1)).0), Some(bounds(newest).1));
     }
     Ok(survey.days(from, to))
 }
