@@ -9,6 +9,7 @@ pub mod decode;
 mod flag;
 mod limits;
 mod power;
+pub mod quality;
 mod reading;
 mod reason;
 pub mod rules;

@@ -153,13 +153,19 @@ pub struct Register {
 pub enum EpisodeKind {
     /// Rule 4: more than 24 h below 0.01 kW.
     NearZero = 1,
+    /// Whole days without any reading, while the feed went on.
+    Silent = 2,
 }
 
 impl EpisodeKind {
+    /// All of them, in the order of their codes.
+    pub const ALL: [EpisodeKind; 2] = [EpisodeKind::NearZero, EpisodeKind::Silent];
+
     /// The name in datasets.
     pub const fn name(self) -> &'static str {
         match self {
             EpisodeKind::NearZero => "near_zero",
+            EpisodeKind::Silent => "silent",
         }
     }
 }
@@ -168,9 +174,9 @@ impl EpisodeKind {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum Severity {
-    /// A near-zero run of more than 24 h.
+    /// A near-zero run of more than 24 h; one to three days of silence.
     Suspected = 1,
-    /// More than three running zero days.
+    /// More than three running zero days, or days of silence.
     Confirmed = 2,
 }
 
@@ -191,13 +197,14 @@ pub struct Episode {
     pub meter: Meter,
     /// What kind.
     pub kind: EpisodeKind,
-    /// The first flagged reading.
+    /// The first flagged reading; of a silence the end of the last reading's interval.
     pub first_ts: Ts,
-    /// The last flagged reading before a measured one of 0.01 kW or more (so far, while open).
+    /// The last flagged reading before a measured one of 0.01 kW or more (so far, while open); of a
+    /// silence the next reading, or, while open, the beginning of the newest day of its feed.
     pub last_ts: Ts,
     /// How sure.
     pub severity: Severity,
-    /// Whether a measured reading of 0.01 kW or more has ended it.
+    /// Whether a measured reading of 0.01 kW or more has ended it; any reading a silence.
     pub closed: bool,
 }
 

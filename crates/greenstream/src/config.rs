@@ -17,6 +17,8 @@ mod error;
 mod keys;
 pub mod registry;
 
+use registry::Registered;
+
 pub use error::{ConfigError, ConfigProblem};
 pub use keys::{position, value_spans};
 
@@ -161,6 +163,21 @@ pub struct Rulebook {
     pub tzdb: String,
 }
 
+/// No profile but the default one, no registry, days of UTC.
+impl Default for Rulebook {
+    fn default() -> Self {
+        let range = Range::default();
+        Rulebook {
+            reporting_zone: "UTC".to_owned(),
+            power_mw_min: range.min.milliwatts(),
+            power_mw_max: range.max.milliwatts(),
+            feeds: BTreeMap::new(),
+            registry: String::new(),
+            tzdb: Zone::tables_version().to_owned(),
+        }
+    }
+}
+
 impl Rulebook {
     /// As the content of a configuration entry.
     pub fn to_json(&self) -> Value {
@@ -205,8 +222,8 @@ impl Rulebook {
         for (name, text) in &self.feeds {
             feeds.insert(name.clone(), parse_feed(&format!("feed {name}"), text)?);
         }
-        let limits = registry::limits(&self.registry, range, &zone)?;
-        Ok(Rules { zone, default_limits: Limits::constant(range), limits, feeds })
+        let meters = registry::meters(&self.registry, range, &zone)?;
+        Ok(Rules { zone, default_limits: Limits::constant(range), meters, feeds })
     }
 }
 
@@ -217,8 +234,8 @@ pub struct Rules {
     pub zone: Zone,
     /// For meters that the registry does not name.
     pub default_limits: Limits,
-    /// For those it does.
-    pub limits: FxHashMap<String, Limits>,
+    /// Those it does.
+    pub meters: FxHashMap<String, Registered>,
     /// Profiles by name.
     pub feeds: BTreeMap<String, Feed>,
 }
@@ -226,10 +243,10 @@ pub struct Rules {
 impl Rules {
     /// The limits of a meter.
     pub fn limits_of(&self, meter: &str) -> &Limits {
-        if self.limits.is_empty() {
+        if self.meters.is_empty() {
             return &self.default_limits;
         }
-        self.limits.get(meter).unwrap_or(&self.default_limits)
+        self.meters.get(meter).map_or(&self.default_limits, |registered| &registered.limits)
     }
 
     /// The meter that an upload's name tells, where its feed takes it from there.

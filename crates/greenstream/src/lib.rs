@@ -12,6 +12,7 @@ pub mod explain;
 pub mod home;
 pub mod landing;
 pub mod process;
+pub mod quality;
 mod queue;
 mod status;
 pub mod store;

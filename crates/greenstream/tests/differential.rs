@@ -224,11 +224,12 @@ fn config(folder: &Path, model: &Configuration, way: Way) -> Config {
     config.file.sizes.commit_rows = way.commit_rows;
     config.rulebook.reporting_zone.clone_from(&model.reporting_zone);
     if !model.registry.is_empty() {
-        let mut registry = "meter_id,power_kw_min,power_kw_max,valid_from\n".to_owned();
+        let mut registry = "meter_id,power_kw_min,power_kw_max,valid_from,interval\n".to_owned();
         for row in &model.registry {
             let (min, max) = (kw_text(row.limits.min), kw_text(row.limits.max));
             let from = row.valid_from.map(instant_text).unwrap_or_default();
-            writeln!(registry, "{},{min},{max},{from}", row.meter).unwrap();
+            let interval = row.interval.map(|micros| format!("{}s", micros / 1_000_000)).unwrap_or_default();
+            writeln!(registry, "{},{min},{max},{from},{interval}", row.meter).unwrap();
         }
         config.rulebook.registry = registry;
     }
@@ -291,6 +292,7 @@ fn compare(text: &mut String, way: Way, home: &Home, expected: &State) {
         (Dataset::Superseded, &expected.superseded),
         (Dataset::Uploads, &expected.uploads),
         (Dataset::Episodes, &expected.episodes),
+        (Dataset::Quality, &expected.quality),
     ] {
         let names = dataset.columns().iter().map(|(name, _)| *name);
         let mut found = Vec::new();
@@ -347,7 +349,7 @@ fn compare_rows(
 fn compare_rebuilt(text: &mut String, way: Way, home: Home, config: &Config) {
     match Service::rebuild(home, config, true) {
         Ok((rebuilt, _)) => {
-            assert_eq!(rebuilt.differences.len(), 6, "datasets that a rebuild compares");
+            assert_eq!(rebuilt.differences.len(), 7, "datasets that a rebuild compares");
             for difference in rebuilt.differences.iter().filter(|difference| difference.differing > 0) {
                 writeln!(text, "  {}, then rebuilt: {difference:?}", way.name).unwrap();
             }

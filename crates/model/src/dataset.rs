@@ -62,6 +62,9 @@ pub struct State {
     pub uploads: Table,
     /// `meter_id, kind, severity, first_ts, last_ts`
     pub episodes: Table,
+    /// `meter_id, day, feeder, feed, interval_s, expected, present, absent, trusted, filled, missing,
+    /// quarantined, late, extra`
+    pub quality: Table,
 }
 
 impl State {
@@ -93,6 +96,22 @@ impl State {
                 "superseded",
             ]),
             episodes: Table::new(&["meter_id", "kind", "severity", "first_ts", "last_ts"]),
+            quality: Table::new(&[
+                "meter_id",
+                "day",
+                "feeder",
+                "feed",
+                "interval_s",
+                "expected",
+                "present",
+                "absent",
+                "trusted",
+                "filled",
+                "missing",
+                "quarantined",
+                "late",
+                "extra",
+            ]),
         }
     }
 }

@@ -77,6 +77,8 @@ pub struct Registered {
     pub valid_from: Option<i64>,
     /// What is valid from then on.
     pub limits: Limits,
+    /// The expected interval from then on, in microseconds; none where this row does not say it.
+    pub interval: Option<i64>,
 }
 
 /// What holds for all data.

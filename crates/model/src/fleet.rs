@@ -54,12 +54,13 @@ pub fn configured_world(seed: u64) -> World {
     let mut random = Random::new(seed ^ 0x00c0_ffee);
     let mut configuration = Configuration::default();
     let limits = |min, max| Limits { min, max };
-    for (meter, valid_from, limits) in [
-        ("M1", None, limits(-5_000_000, 5_000_000)),
-        ("m1", read_instant("2026-03-03T00:00:00Z"), limits(1, 3_000_000)),
-        ("m1", read_instant("2025-10-26T00:00:00Z"), limits(-9_999, 20_000_000)),
+    for (meter, valid_from, limits, minutes) in [
+        ("M1", None, limits(-5_000_000, 5_000_000), Some(15)),
+        ("m1", read_instant("2026-03-03T00:00:00Z"), limits(1, 3_000_000), None),
+        ("m1", read_instant("2025-10-26T00:00:00Z"), limits(-9_999, 20_000_000), Some(30)),
     ] {
-        configuration.registry.push(Registered { meter: meter.to_owned(), valid_from, limits });
+        let (meter, interval) = (meter.to_owned(), minutes.map(|minutes: i64| minutes * MINUTE));
+        configuration.registry.push(Registered { meter, valid_from, limits, interval });
     }
     configuration.reporting_zone =
         random.pick(&["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]).to_owned();

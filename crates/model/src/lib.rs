@@ -28,6 +28,7 @@
 //!   upload, with its first name and landing time. A retry of a dead letter gives what the first try gave.
 //! - **`MW`** sets `unit_converted`; energy sets `energy_to_power` only.
 
+mod completeness;
 mod dataset;
 mod decode;
 mod entry;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::completeness;
 use crate::dataset::State;
 use crate::decode::decode;
 use crate::entry::{Action, Configuration, Decision, Entry, Upload};
@@ -206,6 +207,7 @@ fn state(landed: &[Landed], decisions: &BTreeMap<Address, Decided>, configuratio
     let queue = error_queue(&dispositions, decisions);
     let mut state = State::new();
     write_series(&mut state, &dispositions);
+    write_completeness(&mut state, landed, &dispositions, configuration);
     for entry in &queue {
         let mut cells = address_cells(&entry.row);
         cells.extend([kw_cell(entry.kw), entry.reason.name().to_owned(), entry.flags.clone()]);
@@ -245,6 +247,26 @@ fn write_series(state: &mut State, dispositions: &Dispositions) {
             state.episodes.rows.push(cells);
         }
     }
+}
+
+/// Quality, and the episodes of silent meters among the others.
+fn write_completeness(
+    state: &mut State,
+    landed: &[Landed],
+    dispositions: &Dispositions,
+    configuration: &Configuration,
+) {
+    let series = dispositions.series.iter();
+    let series = series.map(|(meter, (readings, _))| (meter.as_str(), readings.as_slice())).collect();
+    let landed_at = |upload: u32| landed[upload as usize - 1].upload.landed_at;
+    state.quality.rows = completeness::quality(&series, configuration, &landed_at);
+    for silent in completeness::silent(&series, configuration) {
+        let severity = if silent.is_confirmed { "confirmed" } else { "suspected" };
+        let (first, last) = (instant_text(silent.first_ts), instant_text(silent.last_ts));
+        state.episodes.rows.push(vec![silent.meter, "silent".to_owned(), severity.to_owned(), first, last]);
+    }
+    // by meter and first instant
+    state.episodes.rows.sort_by(|a, b| (&a[0], &a[3], &a[1]).cmp(&(&b[0], &b[3], &b[1])));
 }
 
 /// Uploads and their books, counted row by row.

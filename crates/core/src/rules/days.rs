@@ -13,6 +13,8 @@ pub enum DayState {
     Zero = 1,
     /// A measured reading other than 0.
     Live = 2,
+    /// No reading any more: its rows were discarded. Such a day is as one that never was.
+    Empty = 3,
 }
 
 impl DayState {
@@ -23,6 +25,7 @@ impl DayState {
             0 => Some(DayState::Unmeasured),
             1 => Some(DayState::Zero),
             2 => Some(DayState::Live),
+            3 => Some(DayState::Empty),
             _ => None,
         }
     }
@@ -61,7 +64,7 @@ pub fn confirmed(span: (i32, i32), days: &[(i32, DayState)]) -> bool {
     let mut within = false;
     for (day, state) in days {
         match state {
-            DayState::Unmeasured => {}
+            DayState::Unmeasured | DayState::Empty => {}
             DayState::Live => (streak, within) = (0, false),
             DayState::Zero => {
                 streak += 1;
@@ -79,11 +82,13 @@ pub fn confirmed(span: (i32, i32), days: &[(i32, DayState)]) -> bool {
 mod tests {
     use super::*;
     use crate::{Flag, Flags, Power, Standing, Ts};
-    use DayState::{Live, Unmeasured, Zero};
+    use DayState::{Empty, Live, Unmeasured, Zero};
 
     #[test]
     fn codes_on_disk_are_pinned() {
-        for (code, state) in [(0, Some(Unmeasured)), (1, Some(Zero)), (2, Some(Live)), (3, None)] {
+        for (code, state) in
+            [(0, Some(Unmeasured)), (1, Some(Zero)), (2, Some(Live)), (3, Some(Empty)), (4, None)]
+        {
             assert_eq!(DayState::from_code(code), state);
             assert!(state.is_none_or(|state| state as u8 == code));
         }

@@ -56,7 +56,7 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
             "there": path.exists(),
             "keys": listing.objects(),
             "feeds": rules.feeds.keys().collect::<Vec<_>>(),
-            "registry_meters": rules.limits.len(),
+            "registry_meters": rules.meters.len(),
             "time_zone_data": config.rulebook.tzdb,
         });
         answer["own_feeds"] = json!(own);
@@ -67,7 +67,7 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     println!("{} ({from})", path.display());
     listing.print(false, "").map_err(|error| Failure::io("standard output", &error))?;
     println!();
-    println!("registry        {} meters with limits of their own", rules.limits.len());
+    println!("registry        {} meters", rules.meters.len());
     println!("feeds           {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));
     println!("feeds of yours  {}", if own.is_empty() { "none".to_owned() } else { own.join(", ") });
     println!("time-zone data  {}", config.rulebook.tzdb);

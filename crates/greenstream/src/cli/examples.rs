@@ -50,6 +50,11 @@ pub const METERS: &str = "Examples:
 pub const EPISODES: &str = "Examples:
   greenstream episodes";
 
+pub const QUALITY: &str = "Examples:
+  greenstream quality
+  greenstream quality --by feeder --json
+  greenstream quality --meter MTR-000123 --from 2026-03-02";
+
 pub const ALERTS: &str = "Examples:
   greenstream alerts --json";
 

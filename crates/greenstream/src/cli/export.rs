@@ -14,7 +14,7 @@ use crate::dataset::{self, Dataset, ExportError};
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// readings, measured, error-queue, superseded, uploads, deliveries, episodes or alerts.
+    /// readings, measured, error-queue, superseded, uploads, deliveries, episodes, alerts or quality.
     #[arg(value_name = "DATASET")]
     dataset: String,
     /// How to write it.

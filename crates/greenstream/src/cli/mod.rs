@@ -20,6 +20,7 @@ mod feeds;
 mod ingest;
 mod init;
 mod open;
+mod quality;
 mod read;
 mod rebuild;
 mod run;
@@ -97,9 +98,12 @@ enum Command {
     /// The meters: newest reading, counts of flags.
     #[command(after_help = examples::METERS)]
     Meters(Filter),
-    /// Faulty-meter episodes.
+    /// Episodes of faulty and silent meters.
     #[command(after_help = examples::EPISODES)]
     Episodes(Filter),
+    /// How complete the readings are, per meter, feeder, feed or day; the worst first.
+    #[command(after_help = examples::QUALITY)]
+    Quality(quality::QualityArgs),
     /// Alerts raised so far.
     #[command(after_help = examples::ALERTS)]
     Alerts(Filter),
@@ -231,6 +235,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::DeadLetters(args) => act::dead_letters(cli, args),
         Command::Meters(filter) => read::meters(cli, filter),
         Command::Episodes(filter) => read::list(cli, Dataset::Episodes, filter, "no episodes"),
+        Command::Quality(args) => quality::quality(cli, args),
         Command::Alerts(filter) => read::list(cli, Dataset::Alerts, filter, "no alerts"),
         Command::Explain(args) => explain::explain(cli, args),
         Command::ExplainCode(args) => explain_code::explain_code(cli, args),

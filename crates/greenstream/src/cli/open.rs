@@ -40,7 +40,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let code = match &error {
             StoreError::Sqlite { .. } | StoreError::Log { .. } => Code::Database,
-            StoreError::Newer { .. } | StoreError::Older { .. } => Code::Schema,
+            StoreError::Newer { .. } | StoreError::Older { .. } | StoreError::Rulebook { .. } => Code::Schema,
             StoreError::NotAStore { .. } => Code::NotADatabase,
             StoreError::Broken { .. } | StoreError::Unbalanced { .. } => Code::Internal,
         };

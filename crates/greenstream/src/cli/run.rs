@@ -10,7 +10,7 @@ use clap::Args;
 use super::code::Code;
 use super::{Cli, Failure, open};
 use crate::alert;
-use crate::process::Service;
+use crate::process::{Service, watch_silence};
 use crate::trigger::Inbox;
 use crate::web;
 
@@ -57,6 +57,8 @@ pub fn serve_until_stopped(cli: &Cli, mut service: Service) -> Result<ExitCode, 
     let store = service.store();
     let outcome = std::thread::scope(|scope| {
         let stop = &stop;
+        let watched = Arc::clone(&store);
+        scope.spawn(move || watch_silence(&watched, stop));
         scope.spawn(move || alert::run(&targets, &store, stop));
         let outcome = service.serve(&mut || {
             loop {

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use crate::store::{Filter, Reader, StoreError};
 
+mod quality;
 mod write;
 
+pub use quality::day_text;
 pub use write::{ExportError, Format, write};
 
 /// A dataset of the contract.
@@ -24,15 +26,17 @@ pub enum Dataset {
     Uploads,
     /// Every delivery of bytes.
     Deliveries,
-    /// Faulty-meter episodes.
+    /// Episodes of faulty and silent meters.
     Episodes,
     /// What was sent.
     Alerts,
+    /// What each meter's day should hold, and what it does.
+    Quality,
 }
 
 impl Dataset {
     /// All of them, in the order of the contract.
-    pub const ALL: [Dataset; 8] = [
+    pub const ALL: [Dataset; 9] = [
         Dataset::Readings,
         Dataset::Measured,
         Dataset::ErrorQueue,
@@ -41,6 +45,7 @@ impl Dataset {
         Dataset::Deliveries,
         Dataset::Episodes,
         Dataset::Alerts,
+        Dataset::Quality,
     ];
 
     /// The name in commands; a view has `_` for `-`.
@@ -54,6 +59,7 @@ impl Dataset {
             Dataset::Deliveries => "deliveries",
             Dataset::Episodes => "episodes",
             Dataset::Alerts => "alerts",
+            Dataset::Quality => "quality",
         }
     }
 
@@ -126,6 +132,7 @@ impl Dataset {
                 ("at", Ts),
                 ("message", Text),
             ],
+            Dataset::Quality => &quality::COLUMNS,
         }
     }
 }
@@ -266,6 +273,7 @@ pub fn rows<E: From<StoreError>>(
                 Cell::Text(row.message),
             ])
         }),
+        Dataset::Quality => quality::rows(reader, filter, sink),
     }
 }
 

@@ -20,10 +20,10 @@ pub struct Episodes {
 }
 
 impl Episodes {
-    /// All episodes of a store.
+    /// Those of a store; the silence of meters is not followed upload by upload.
     pub fn new(all: Vec<Episode>) -> Episodes {
         let mut by_meter: FxHashMap<Meter, Vec<Episode>> = FxHashMap::default();
-        for episode in all {
+        for episode in all.into_iter().filter(|episode| episode.kind == EpisodeKind::NearZero) {
             by_meter.entry(episode.meter).or_default().push(episode);
         }
         for episodes in by_meter.values_mut() {
@@ -68,7 +68,7 @@ impl Judging {
             }
             let first = window.rows.partition_point(|reading| reading.ts < from);
             let end = window.rows.partition_point(|reading| reading.ts < to);
-            let state = day_state(&window.rows[first..end]).unwrap_or(DayState::Unmeasured);
+            let state = day_state(&window.rows[first..end]).unwrap_or(DayState::Empty);
             if window.day != Some((day, state)) {
                 window.day = Some((day, state));
                 set.days.push((meter, day, state));
@@ -112,7 +112,7 @@ impl Judging {
             });
         }
         let name = self.names.name(meter);
-        tell(set, name, &before, &after, at);
+        set.alerts.extend(tell(name, &before, &after, at));
         set.episodes.extend(after.iter().filter(|e| !before.contains(e)));
         set.episodes_gone.extend(
             before
@@ -144,11 +144,12 @@ impl Judging {
     }
 }
 
-/// Raises the alerts that the difference of a meter's episodes asks for.
-fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], at: Ts) {
+/// The alerts that the difference of a meter's episodes of one kind asks for.
+pub(super) fn tell(name: &str, before: &[Episode], after: &[Episode], at: Ts) -> Vec<Alert> {
+    let mut alerts = Vec::new();
     let mut raise = |kind: &'static str, episode: &Episode, detail: String| {
         let (first, last) = (episode.first_ts, episode.last_ts);
-        set.alerts.push(Alert {
+        alerts.push(Alert {
             kind,
             key: format!("{kind}/{name}/{}/{first}/{last}", episode.kind.name()),
             meter: Some(name.to_owned()),
@@ -162,8 +163,10 @@ fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], 
         let overlapping = before.iter().find(|old| overlap(old, new));
         if let (None, Some(old)) = (same, overlapping) {
             let detail = format!(
-                "late data moved the start of its near-zero episode from {} to {}",
-                old.first_ts, new.first_ts
+                "late data moved the start of its {} episode from {} to {}",
+                words(new.kind).name,
+                old.first_ts,
+                new.first_ts
             );
             raise("episode_changed", new, detail);
         }
@@ -172,9 +175,41 @@ fn tell(set: &mut ChangeSet, name: &str, before: &[Episode], after: &[Episode], 
         }
     }
     for old in before.iter().filter(|old| !after.iter().any(|new| overlap(old, new))) {
-        let detail =
-            format!("late data withdraws its near-zero episode from {} to {}", old.first_ts, old.last_ts);
-        raise("episode_changed", old, detail);
+        let (kind, first, last) = (words(old.kind).name, old.first_ts, old.last_ts);
+        raise(
+            "episode_changed",
+            old,
+            format!("late data withdraws its {kind} episode from {first} to {last}"),
+        );
+    }
+    alerts
+}
+
+/// How an episode of a kind is told to a person.
+struct Words {
+    name: &'static str,
+    opened: &'static str,
+    confirmed: &'static str,
+    suspected: &'static str,
+    closed: &'static str,
+}
+
+const fn words(kind: EpisodeKind) -> Words {
+    match kind {
+        EpisodeKind::NearZero => Words {
+            name: "near-zero",
+            opened: "below 0.01 kW for more than 24 h, flagged",
+            confirmed: "more than three running days at 0 kW",
+            suspected: "late data shows a day that is not at 0 kW",
+            closed: "0.01 kW or more again",
+        },
+        EpisodeKind::Silent => Words {
+            name: "silent",
+            opened: "no reading for a whole day while its feed went on, silent",
+            confirmed: "more than three days without a reading",
+            suspected: "late data leaves three silent days or fewer",
+            closed: "readings again",
+        },
     }
 }
 
@@ -185,28 +220,31 @@ fn overlap(a: &Episode, b: &Episode) -> bool {
 /// What is new about an episode that was `old` before, if it was.
 fn news(old: Option<&Episode>, new: &Episode) -> Vec<(&'static str, String)> {
     let first = new.first_ts;
+    let words = words(new.kind);
     let mut news = Vec::new();
     if old.is_none() {
-        news.push(("episode_opened", format!("below 0.01 kW for more than 24 h, flagged from {first} on")));
+        news.push(("episode_opened", format!("{} from {first} on", words.opened)));
     }
     match (old.map_or(Severity::Suspected, |old| old.severity), new.severity) {
         (Severity::Suspected, Severity::Confirmed) => news.push((
             "episode_confirmed",
-            format!("more than three running days at 0 kW since {first}: the fault is confirmed"),
+            format!("{} since {first}: the fault is confirmed", words.confirmed),
         )),
         (Severity::Confirmed, Severity::Suspected) => news.push((
             "episode_changed",
-            format!("late data shows a day that is not at 0 kW: the fault since {first} is only suspected"),
+            format!("{}: the fault since {first} is only suspected", words.suspected),
         )),
         _ => {}
     }
     match (old.is_some_and(|old| old.closed), new.closed) {
         (false, true) => news.push((
             "episode_closed",
-            format!("0.01 kW or more again: the near-zero episode lasted from {first} to {}", new.last_ts),
+            format!("{}: the {} episode lasted from {first} to {}", words.closed, words.name, new.last_ts),
         )),
-        (true, false) => news
-            .push(("episode_changed", format!("late data opens its near-zero episode since {first} again"))),
+        (true, false) => news.push((
+            "episode_changed",
+            format!("late data opens its {} episode since {first} again", words.name),
+        )),
         _ => {}
     }
     news

@@ -26,6 +26,7 @@ mod progress;
 mod rebuild;
 mod registers;
 mod service;
+mod silence;
 mod texts;
 mod window;
 mod writer;
@@ -36,6 +37,7 @@ pub use mirror::{StoreSource, compare_day};
 pub use progress::{Counts, Progress};
 pub use rebuild::{Difference, Rebuilt};
 pub use service::Service;
+pub use silence::watch as watch_silence;
 
 use crate::change::DeadLetter;
 

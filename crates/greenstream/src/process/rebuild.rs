@@ -213,7 +213,8 @@ fn line(cells: &[Cell]) -> String {
 fn compare_keys(dataset: Dataset, a: &[Cell], b: &[Cell]) -> Ordering {
     let key: &[usize] = match dataset {
         Dataset::Readings | Dataset::Measured | Dataset::ErrorQueue | Dataset::Superseded => &[0, 1],
-        Dataset::Episodes => &[0, 3],
+        Dataset::Episodes => &[0, 3, 1],
+        Dataset::Quality => &[0, 1],
         Dataset::Uploads | Dataset::Deliveries | Dataset::Alerts => &[0],
     };
     let order = key.iter().map(|at| match (&a[*at], &b[*at]) {

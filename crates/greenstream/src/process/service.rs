@@ -15,6 +15,7 @@ use super::past::Past;
 use super::pipeline::Pipeline;
 use super::prepare::Preparer;
 use super::progress::Progress;
+use super::silence;
 use super::texts::Library;
 use super::writer::Writer;
 use crate::alert::Targets;
@@ -66,7 +67,8 @@ impl Service {
         raising: bool,
     ) -> Result<Service, ProcessError> {
         let rules = Arc::new(config.rulebook.compile()?);
-        let store = Store::open(database)?;
+        let mut store = Store::open(database)?;
+        store.keep_rulebook(&config.rulebook.to_json().to_string())?;
         let position = store.position()?;
         check_position(&landing, position.entry, &position.entry_hash)?;
         let log = store.log()?;
@@ -260,7 +262,8 @@ impl Service {
         }
         let outcome = self.pipeline(None, source);
         attempts.end();
-        outcome
+        outcome?;
+        silence::refresh(&self.store, self.judging.raising)
     }
 
     /// Processes what the journal holds, each entry alone and committed before the next begins.

@@ -11,8 +11,8 @@ use super::error::{Doing, StoreError, is_conflict};
 use super::queue::{Entry, Queue, RowId};
 use super::readings::Readings;
 use super::types::ArchiveTable;
-use super::{outbox, reader, registers, uploads};
-use crate::change::{ChangeSet, Decision, Episode, Meter, Replaced, Status};
+use super::{episodes, outbox, reader, registers, uploads};
+use crate::change::{ChangeSet, DayState, Decision, Meter, Replaced, Status};
 
 /// The work of one transaction. Dropping it changes nothing; the transaction around it decides.
 pub(super) struct Commit<'c> {
@@ -81,7 +81,7 @@ impl<'c> Commit<'c> {
         self.lose(set)?;
         self.settle(set)?;
         self.days(set).doing("take the days of meters")?;
-        self.episodes(set).doing("take episodes")?;
+        episodes::put(self.conn, &set.episodes, &set.episodes_gone).doing("take episodes")?;
         registers::put(self.conn, &set.registers).doing("take registers")?;
         self.end(set)?;
         outbox::put(self.conn, &set.deliveries, &set.alerts).doing("take alerts")?;
@@ -300,25 +300,12 @@ impl<'c> Commit<'c> {
         let mut put = self.conn.prepare_cached(
             "INSERT INTO t_day VALUES (?1, ?2, ?3) ON CONFLICT (meter, day) DO UPDATE SET state = ?3",
         )?;
+        let mut remove = self.conn.prepare_cached("DELETE FROM t_day WHERE meter = ?1 AND day = ?2")?;
         for (meter, day, state) in &set.days {
-            put.execute(params![meter.0, day, *state as u8])?;
-        }
-        Ok(())
-    }
-
-    fn episodes(&mut self, set: &ChangeSet) -> rusqlite::Result<()> {
-        for (meter, kind, first_ts) in &set.episodes_gone {
-            self.conn
-                .prepare_cached("DELETE FROM t_episode WHERE meter = ?1 AND kind = ?2 AND first_ts = ?3")?
-                .execute(params![meter.0, *kind as u8, first_ts.micros()])?;
-        }
-        let mut put = self.conn.prepare_cached(
-            "INSERT INTO t_episode VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (meter, kind, first_ts) DO UPDATE SET last_ts = ?4, severity = ?5, closed = ?6",
-        )?;
-        for Episode { meter, kind, first_ts, last_ts, severity, closed } in &set.episodes {
-            let (first, last) = (first_ts.micros(), last_ts.micros());
-            put.execute(params![meter.0, *kind as u8, first, last, *severity as u8, closed])?;
+            match state {
+                DayState::Empty => remove.execute(params![meter.0, day])?,
+                state => put.execute(params![meter.0, day, *state as u8])?,
+            };
         }
         Ok(())
     }

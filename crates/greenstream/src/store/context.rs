@@ -233,7 +233,7 @@ impl Reader {
     }
 
     /// Winners with `from <= ts < to` that wait in the error queue, in any order.
-    fn waiting(
+    pub(super) fn waiting(
         &self,
         plan: Plan,
         meters: &[Meter],

@@ -53,6 +53,12 @@ pub enum StoreError {
         /// What it is instead.
         found: &'static str,
     },
+    /// The configuration that the database keeps cannot be used.
+    #[error("the configuration kept in the database cannot be used: {problem}")]
+    Rulebook {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A change set that contradicts what is stored: a fault of the program, never of the data.
     #[error("journal entry {entry} contradicts the store: {problem}")]
     Broken {
@@ -114,6 +120,9 @@ impl StoreError {
             }
             (StoreError::Older { .. }, _) => {
                 "open it for writing once: `greenstream run` or `greenstream ingest`"
+            }
+            (StoreError::Rulebook { .. }, _) => {
+                "start the release that wrote it, or open the home for writing once with this one"
             }
             (StoreError::NotAStore { .. }, _) => "choose another home, or move that file away",
             (StoreError::Broken { .. } | StoreError::Unbalanced { .. }, _) => {

@@ -10,9 +10,11 @@
 
 mod books;
 mod commit;
+mod completeness;
 mod context;
 mod datasets;
 mod days;
+mod episodes;
 mod error;
 mod filter;
 mod log;
@@ -37,6 +39,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+pub use self::episodes::SilenceChange;
 pub use self::error::StoreError;
 pub use self::filter::Filter;
 pub use self::log::Log;

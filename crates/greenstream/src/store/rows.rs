@@ -136,7 +136,7 @@ pub(super) fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
 
 /// An episode, from (meter, kind, first_ts, last_ts, severity, closed).
 pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
-    let kind = |code: u8| (code == EpisodeKind::NearZero as u8).then_some(EpisodeKind::NearZero);
+    let kind = |code: u8| EpisodeKind::ALL.into_iter().find(|kind| *kind as u8 == code);
     let severity = |code: u8| {
         [Severity::Suspected, Severity::Confirmed].into_iter().find(|severity| *severity as u8 == code)
     };

@@ -176,7 +176,7 @@ fn deliveries() -> String {
 }
 
 fn episodes() -> String {
-    let kinds = cases([EpisodeKind::NearZero].map(|kind| (kind as u8, kind.name())));
+    let kinds = cases(EpisodeKind::ALL.map(|kind| (kind as u8, kind.name())));
     let severities =
         cases([Severity::Suspected, Severity::Confirmed].map(|severity| (severity as u8, severity.name())));
     format!(

@@ -1,6 +1,7 @@
 //! Query plans: whatever a dashboard or the judge asks, no question reads all readings.
 
 use super::*;
+use crate::store::completeness::LAST_READING;
 use crate::store::context::{STATEMENTS, waiting_statements};
 use crate::store::overview::{NEWEST_STORED, NEWEST_WAITING, OPEN_IN_HOUR};
 
@@ -73,10 +74,12 @@ fn questions_to_the_views_use_the_keys() {
 #[test]
 fn questions_of_the_judge_and_the_outbox_use_the_keys() {
     let home = Home::with_meters();
-    for sql in STATEMENTS {
+    for sql in STATEMENTS.into_iter().chain([LAST_READING]) {
         check(&home, sql, &["SEARCH r USING PRIMARY KEY (hour=? AND meter"]);
     }
     for (sql, wanted) in [
+        ("SELECT max(day) FROM t_day WHERE meter = 1", "SEARCH t_day USING PRIMARY KEY (meter=?)"),
+        ("SELECT meter, day FROM t_day ORDER BY meter, day", "SCAN t_day"),
         ("SELECT * FROM t_alert WHERE sent_at IS NULL ORDER BY alert LIMIT 9", "t_alert_unsent"),
         ("SELECT * FROM t_superseded WHERE ts = 1 AND meter = 1", "t_superseded_ts (ts=? AND meter=?)"),
         ("SELECT * FROM t_upload WHERE status <> 2 AND status < 2", "t_upload_unfinished"),
