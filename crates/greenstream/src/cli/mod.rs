@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod act;
 mod check;
 mod demo;
+mod detect;
 mod dry_run;
 mod explain;
 mod export;
