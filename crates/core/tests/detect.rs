@@ -141,3 +141,170 @@ fn an_american_download_lacks_its_zone_and_nothing_else() {
     assert!(likely.iter().all(|zone| zone.contains("America/")) && likely.len() > 1, "{likely:?}");
     assert!(check(name, Some("America/Los_Angeles")).is_ready());
 }
+
+/// A file in which something is easily taken for something else.
+#[track_caller]
+fn trapped(text: &str, kind: TrapKind) -> Proposal {
+    let proposal = proposed(text.as_bytes(), &Asked { name: "M1.csv", ..Asked::default() });
+    assert!(has(&proposal, kind), "{:#?}", proposal.traps);
+    proposal
+}
+
+fn toml(proposal: &Proposal) -> &str {
+    proposal.profile.as_ref().map_or("", |profile| profile.toml.as_str())
+}
+
+/// `count` rows of half hours, written by `row` from the day, the hour, the minute and the number.
+fn half_hours(header: &str, count: u32, row: impl Fn(u32, u32, u32, u32) -> String) -> String {
+    let line = |n: u32| row(1 + n / 48, n % 48 / 2, n % 2 * 30, n);
+    format!("{header}\n{}", (0..count).map(line).collect::<String>())
+}
+
+#[test]
+fn days_and_months_are_told_apart_by_the_steps_or_asked_for() {
+    let row = |day: u32, hour: u32, minute: u32, n: u32| {
+        format!("0{day}/02/2026 {hour:02}:{minute:02},0.{}\n", n * 7 % 90 + 10)
+    };
+    let decided = trapped(&half_hours("time,kWh", 200, row), TrapKind::DayMonth);
+    assert!(toml(&decided).contains("time_format = \"%d/%m/%Y %H:%M\""), "{}", toml(&decided));
+    assert!(decided.doubts.iter().all(|doubt| doubt.key != "time_format"));
+    let open = trapped(&half_hours("time,kWh", 40, row), TrapKind::DayMonth);
+    let doubt = open.doubts.iter().find(|doubt| doubt.key == "time_format").unwrap();
+    assert_eq!(doubt.alternatives, ["time_format = \"%m/%d/%Y %H:%M\""]);
+}
+
+#[test]
+fn days_and_months_that_a_spreadsheet_swapped_are_not_read() {
+    // written month first, and read day first by a spreadsheet where that was possible
+    let date = |day: u32| if day > 12 { format!("2/{day}/2026") } else { format!("{day}/2/2026") };
+    let row = |day: u32, hour: u32| format!("{} {hour:02}:00,0.{}\n", date(day), (day * 7 + hour) % 90 + 10);
+    let rows = (1..=28).flat_map(|day| (0..24).map(move |hour| row(day, hour)));
+    let text = format!("time,kWh\n{}", rows.collect::<String>());
+    let proposal = trapped(&text, TrapKind::DayMonth);
+    assert!(proposal.profile.is_none() && !proposal.is_ready());
+}
+
+#[test]
+fn energy_without_a_unit_is_not_taken_for_granted() {
+    let row = |day: u32, hour: u32, minute: u32, n: u32| {
+        format!("2026-02-0{day}T{hour:02}:{minute:02}:00Z,0.{}\n", n * 7 % 90 + 10)
+    };
+    let proposal = trapped(&half_hours("time,value", 96, row), TrapKind::EnergyPower);
+    let doubt = proposal.doubts.iter().find(|doubt| doubt.key == "unit").unwrap();
+    assert_eq!(doubt.alternatives, ["unit = \"kW\"", "unit = \"Wh\""]);
+    let named = trapped(&half_hours("time,Leistung (kWh)", 96, row), TrapKind::EnergyPower);
+    assert!(
+        named.doubts.iter().any(|doubt| doubt.key == "unit" && doubt.question.contains("speaks of power"))
+    );
+}
+
+#[test]
+fn labels_at_interval_ends_are_seen_by_their_days() {
+    let ends = half_hours("time,kWh", 96, |_, _, _, n| {
+        let end = n + 1;
+        format!(
+            "2026-02-{:02}T{:02}:{:02}:00Z,0.{}\n",
+            1 + end / 48,
+            end % 48 / 2,
+            end % 2 * 30,
+            n * 7 % 90 + 10
+        )
+    });
+    assert!(toml(&trapped(&ends, TrapKind::LabelAtEnd)).contains("label = \"end\""));
+    let starts = half_hours("time,kWh", 96, |day, hour, minute, n| {
+        format!("2026-02-0{day}T{hour:02}:{minute:02}:00Z,0.{}\n", n * 7 % 90 + 10)
+    });
+    let proposal = proposed(starts.as_bytes(), &Asked { name: "M1.csv", ..Asked::default() });
+    assert!(!has(&proposal, TrapKind::LabelAtEnd) && !toml(&proposal).contains("label"));
+}
+
+#[test]
+fn a_register_is_a_finding_and_blocks() {
+    let row = |day: u32, hour: u32, minute: u32, n: u32| {
+        format!("2026-02-0{day}T{hour:02}:{minute:02}:00Z,{}.{}\n", 8_000 + n * 7 / 10, n * 7 % 10)
+    };
+    let proposal = trapped(&half_hours("time,Zählerstand [kWh]", 96, row), TrapKind::Register);
+    assert_eq!((proposal.registers.len(), proposal.registers[0].position), (1, 2));
+    assert!(!proposal.is_ready());
+    let both = |day, hour, minute, n: u32| {
+        row(day, hour, minute, n).replace('\n', &format!(",0.{}\n", n * 7 % 90 + 10))
+    };
+    let proposal =
+        trapped(&half_hours("time,Zählerstand [kWh],Verbrauch [kWh]", 96, both), TrapKind::Register);
+    assert!(
+        proposal.is_ready() && toml(&proposal).contains("value = \"Verbrauch [kWh]\""),
+        "{}",
+        toml(&proposal)
+    );
+}
+
+#[test]
+fn local_time_that_spans_a_change_of_the_clocks_without_one_is_not_the_walls() {
+    let text = half_hours("time;Verbrauch [kWh];Zähler", 144, |day, hour, minute, n| {
+        format!("{}.03.2026 {hour:02}:{minute:02};0,{};DE00\n", day + 27, n * 7 % 90 + 10)
+    });
+    let proposal = trapped(&text, TrapKind::NoZone);
+    let doubt = proposal.doubts.iter().find(|doubt| doubt.key == "time_zone").unwrap();
+    assert!(doubt.blocks && doubt.question.contains("standard time all year"), "{}", doubt.question);
+    let asked = Asked { name: "M1.csv", time_zone: Some("Europe/Berlin"), feed: None };
+    let given = proposed(text.as_bytes(), &asked);
+    assert!(has(&given, TrapKind::ClockChange) && given.is_ready());
+}
+
+#[test]
+fn renamed_reordered_and_translated_headers_change_nothing() {
+    let row = |day: u32, hour: u32, minute: u32, n: u32| {
+        (
+            format!("2026-02-0{day}T{hour:02}:{minute:02}:00Z"),
+            format!("MTR-00{}", n % 3 + 1),
+            format!("0.{}", n * 7 % 90 + 10),
+        )
+    };
+    let file = |header: &str, order: [usize; 3]| {
+        half_hours(header, 96, |day, hour, minute, n| {
+            let (time, meter, value) = row(day, hour, minute, n);
+            let fields = [time, meter, value];
+            format!("{},{},{}\n", fields[order[0]], fields[order[1]], fields[order[2]])
+        })
+    };
+    let asked = Asked { name: "a.csv", ..Asked::default() };
+    let all: Vec<String> = [
+        file("time,meter,kWh", [0, 1, 2]),
+        file("kWh used,When,Which", [2, 0, 1]),
+        file("Zähler,Verbrauch kWh,Zeitstempel", [1, 2, 0]),
+        file("compteur,horodate,consommation (kWh)", [1, 0, 2]),
+        file("メーター,日時,使用量kWh", [1, 0, 2]),
+    ]
+    .iter()
+    .map(|text| readings(&proposed(text.as_bytes(), &asked), text.as_bytes(), &asked))
+    .collect();
+    assert_eq!(all[0].lines().count(), 96);
+    for (at, found) in all.iter().enumerate() {
+        let differ = found.lines().zip(all[0].lines()).find(|(found, first)| found != first);
+        assert!(*found == all[0], "file {at}: {differ:?}");
+    }
+}
+
+#[test]
+fn what_is_no_table_is_named() {
+    for (content, what) in [
+        (&b"100,NEM12,200301011534,MDP1,Retailer1\n200,NMI,E1,1,E1,N1,1,kWh,30,\n"[..], "NEM12"),
+        (b"\n200,NMI,E1,1,E1,N1,1,kWh,30,\n300,20030101,1,2,3\n", "NEM12"),
+        (b"100,NEM13,200301011534,MDP1,Retailer1\n", "NEM13"),
+        (b"<?xml version=\"1.0\"?><feed xmlns:espi=\"http://naesb.org/espi\">", "Green Button"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (b"{\"readings\": []}", "JSON"),
+        (b"PK\x03\x04\x14\0", "zip archive or a spreadsheet"),
+        (b"UNB+UNOC:3+123", "EDIFACT"),
+        (b"\xff\xfem\0e\0", "UTF-16"),
+        (b" \n\n", "empty"),
+        (b"Dear customer,\nplease find the readings attached.\n", "not lines of fields"),
+    ] {
+        match detect(content, &Asked::default()) {
+            Detected::Foreign(foreign) => {
+                assert!(foreign.what.contains(what), "{} lacks {what}", foreign.what)
+            }
+            Detected::Table(proposal) => panic!("{what}: {proposal:#?}"),
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The order of an analysis: shape, time, meter, values, unit, zone; and the profile that comes of it.
 
 use super::column::{Column, Kind, values};
-use super::draft::{Draft, Meter, Time};
+use super::draft::{Draft, Time};
 use super::finding::{Findings, TrapKind};
 use super::numbers::{Signs, signs};
 use super::sample::Sample;
@@ -9,9 +9,9 @@ use super::table::Table;
 use super::trial::Trial;
 use super::what::{meter, part, taken};
 use super::when::{Source, When};
-use super::words::{Role, Words};
+use super::whose::feed_name;
 use super::{Asked, Profile, Proposal, clock, measure, zones};
-use crate::decode::{Refusal, is_meter_id};
+use crate::decode::Refusal;
 
 /// A file under analysis.
 pub(super) struct Analysis<'a> {
@@ -23,6 +23,32 @@ pub(super) struct Analysis<'a> {
     pub(super) found: Findings,
 }
 
+/// The order in which reasons are told: as a profile has its keys.
+const KEYS: [&str; 22] = [
+    "delimiter",
+    "header",
+    "preamble",
+    "skip",
+    "meter",
+    "columns.meter",
+    "columns.meter_parts",
+    "time_zone",
+    "time_format",
+    "columns.timestamp",
+    "interval",
+    "label",
+    "unit",
+    "columns.unit",
+    "decimal",
+    "thousands",
+    "missing",
+    "guarded",
+    "columns.value",
+    "columns.values",
+    "columns.slot",
+    "columns.slots",
+];
+
 /// Puts a profile together and tries it.
 pub(super) fn propose(table: &Table, sample: &Sample, asked: &Asked<'_>) -> Proposal {
     let columns = Column::all(table);
@@ -30,9 +56,11 @@ pub(super) fn propose(table: &Table, sample: &Sample, asked: &Asked<'_>) -> Prop
     let signs = signs(numbers.flat_map(|column| values(table, column.index)), table.delimiter);
     let mut analysis = Analysis { table, columns, sample, asked, signs, found: Findings::default() };
     analysis.shape();
+    analysis.other_meters();
     let profile = analysis.profile();
     let mut found = analysis.found;
     found.doubts.sort_by_key(|doubt| !doubt.blocks);
+    found.reasons.sort_by_key(|reason| KEYS.iter().position(|key| *key == reason.key));
     Proposal {
         profile,
         reasons: found.reasons,
@@ -43,123 +71,30 @@ pub(super) fn propose(table: &Table, sample: &Sample, asked: &Asked<'_>) -> Prop
 }
 
 impl Analysis<'_> {
-    fn shape(&mut self) {
-        let (table, found) = (self.table, &mut self.found);
-        let delimiter = char::from(table.delimiter);
-        if delimiter != ',' {
-            let shown = if delimiter == '\t' { "a tab".to_owned() } else { format!("`{delimiter}`") };
-            found.because(
-                "delimiter",
-                shown,
-                format!("it cuts the rows into {} fields each", table.names.len()),
-            );
-        }
-        if let Some(first) = table.preamble.first() {
-            let shown: String = first.chars().take(40).collect();
-            let lines = table.preamble.len();
-            found.because(
-                "preamble",
-                lines.to_string(),
-                format!("{lines} lines before the header, from `{shown}` on"),
-            );
-        }
-        if let Some(why) = table.names_unused {
-            found.because("header", "false", format!("{why}: columns are found by position"));
-        } else if !table.has_header {
-            found.because("header", "false", "the first line is a row already");
-            found.doubt(
-                "header",
-                "nothing names the columns: what each is for was guessed from its values",
-                &[],
-                "compare the first readings with the file, or ask the sender for a header",
-            );
-        }
-        if !table.skip.is_empty() {
-            found.because("skip", table.skip.join(" | "), "lines that begin so are no rows");
-        }
-        if let Some(line) = table.odd_lines.first() {
-            let count = table.odd_lines.len();
-            found.doubt(
-                "skip",
-                format!(
-                    "{count} lines are no rows like the others, such as `{line}`: they go to the error queue"
-                ),
-                &[],
-                "if they are totals or comments, say in `skip` how they begin",
-            );
-        }
-        if table.guarded {
-            found.because("guarded", "true", "fields are written =\"…\" to keep spreadsheets off");
-        }
-        if !self.sample.is_utf8 {
-            found.lack(
-                "encoding",
-                "the bytes are not UTF-8, perhaps Latin-1 or Windows-1252: letters with accents are not read as they are",
-                "save the file as UTF-8",
-            );
-        }
-        self.numerals();
-    }
-
-    fn numerals(&mut self) {
-        let found = &mut self.found;
-        if self.signs.decimal == ',' {
-            found.because("decimal", "`,`", "numbers such as 0,25");
-        }
-        if let Some(sign) = self.signs.thousands {
-            found.because("thousands", format!("`{sign}`"), "groups of three digits");
-        }
-        if self.signs.unsure {
-            let (this, other) = if self.signs.decimal == ',' { (",", ".") } else { (".", ",") };
-            found.doubt(
-                "decimal",
-                format!(
-                    "`{this}` was taken for the decimal sign, but every number has three digits after it"
-                ),
-                &[&format!("`{this}` stands between thousands, `decimal = \"{other}\"`")],
-                "look at the size of the first readings",
-            );
-        }
-    }
-
     fn profile(&mut self) -> Option<Profile> {
         let table = self.table;
         let Some(when) = When::find(table, &self.columns) else {
-            self.found.lack(
-                "columns.timestamp",
-                "no column holds dates or times",
-                "a reading needs its time: ask the sender for it, or name the column in the profile by hand",
-            );
+            let (question, settle) = match self.range() {
+                Some(range) => (
+                    format!(
+                        "times stand as ranges in one field, such as `{range}`: profiles read one time a field"
+                    ),
+                    "put start and end into columns of their own",
+                ),
+                None => (
+                    "no column holds dates or times".to_owned(),
+                    "a reading needs its time: ask the sender for it, or name the column in the profile by hand",
+                ),
+            };
+            self.found.lack("columns.timestamp", question, settle);
             return None;
         };
         let used = taken(&when);
         let ids = meter(table, &self.columns, &used).map(|column| column.index);
         let texts = When::texts(table, when.source);
-        let mut keys: Vec<String> = match ids {
-            Some(at) => values(table, at).map(str::to_owned).collect(),
-            None => vec![String::new(); table.rows.len()],
-        };
-        let slot = match when.source {
-            Source::Slot(_, slot) => Some(slot),
-            _ => None,
-        };
-        let moments: Vec<String> = (0..table.rows.len())
-            .map(|row| {
-                let number = slot.and_then(|at| table.rows.get(row)?.get(at)).map_or("", String::as_str);
-                let text = |all: &[String]| all.get(row).cloned().unwrap_or_default();
-                format!("{}\u{1f}{}\u{1f}{number}", text(&keys), text(&texts))
-            })
-            .collect();
         let mut not_part = used.clone();
         not_part.extend(ids);
-        let part =
-            part(table, &self.columns, &not_part, &moments).map(|(column, count)| (column.index, count));
-        if let Some((at, _)) = part {
-            for (key, more) in keys.iter_mut().zip(values(table, at)) {
-                key.push('-');
-                key.push_str(more);
-            }
-        }
+        let (keys, part) = self.series(&when, ids, &texts, &not_part);
         let whose = self.whose(ids, part)?;
         let time = clock::time(self, &when, &texts, &keys)?;
         not_part.extend(part.map(|(at, _)| at));
@@ -189,91 +124,40 @@ impl Analysis<'_> {
         self.finish(&draft)
     }
 
-    /// Whose the readings are.
-    fn whose(&mut self, ids: Option<usize>, part: Option<(usize, usize)>) -> Option<Meter> {
+    /// What tells each row's series from others, and the column beside the meter that it takes, with the
+    /// number of rows that it tells apart.
+    fn series(
+        &self,
+        when: &When,
+        ids: Option<usize>,
+        texts: &[String],
+        not_part: &[usize],
+    ) -> (Vec<String>, Option<(usize, usize)>) {
         let table = self.table;
-        let evidence = |at: usize| {
-            let first = values(table, at).find(|id| !id.is_empty()).unwrap_or("");
-            format!("{} holds ids such as `{first}`", table.named(at))
+        let mut keys: Vec<String> = match ids {
+            Some(at) => values(table, at).map(str::to_owned).collect(),
+            None => vec![String::new(); table.rows.len()],
         };
-        match (ids, part) {
-            (Some(at), Some((more, twice))) => {
-                self.found.because(
-                    "columns.meter_parts",
-                    format!("{}, {}", table.named(at), table.named(more)),
-                    format!(
-                        "{}; {twice} rows have the meter and time of another, and {} tells them apart",
-                        evidence(at),
-                        table.named(more)
-                    ),
-                );
-                return Some(Meter::Parts(vec![table.reference(at), table.reference(more)]));
+        let slot = match when.source {
+            Source::Slot(_, slot) => Some(slot),
+            _ => None,
+        };
+        let moments: Vec<String> = (0..table.rows.len())
+            .map(|row| {
+                let number = slot.and_then(|at| table.rows.get(row)?.get(at)).map_or("", String::as_str);
+                let text = |all: &[String]| all.get(row).cloned().unwrap_or_default();
+                format!("{}\u{1f}{}\u{1f}{number}", text(&keys), text(texts))
+            })
+            .collect();
+        let part =
+            part(table, &self.columns, not_part, &moments).map(|(column, count)| (column.index, count));
+        if let Some((at, _)) = part {
+            for (key, more) in keys.iter_mut().zip(values(table, at)) {
+                key.push('-');
+                key.push_str(more);
             }
-            (Some(at), None) => {
-                self.found.because("columns.meter", table.named(at), evidence(at));
-                return Some(Meter::Column(table.reference(at)));
-            }
-            (None, Some((more, twice))) => {
-                self.found.because(
-                    "columns.meter",
-                    table.named(more),
-                    format!("{twice} rows have the time of another, and it tells them apart"),
-                );
-                self.found.doubt(
-                    "columns.meter",
-                    format!("{} is all that tells series apart: is it the meter?", table.named(more)),
-                    &[],
-                    "name the meter's column, or give each meter a file of its own",
-                );
-                return Some(Meter::Column(table.reference(more)));
-            }
-            (None, None) => {}
         }
-        if let Some((key, id)) = self.meter_in_preamble() {
-            self.found.because("meter", format!("fixed `{id}`"), format!("`{key}` before the header"));
-            self.found.doubt(
-                "meter",
-                format!("`{id}` stands in the lines before the header, which profiles do not read: the profile is for this meter only"),
-                &["meter = { from_name = \"{meter}.csv\" }, with the id in the file's name"],
-                "for files of several meters put the id into their names",
-            );
-            return Some(Meter::Fixed(id));
-        }
-        let (pattern, id) = name_pattern(self.asked.name)?;
-        self.found.because(
-            "meter",
-            format!("from_name `{pattern}`"),
-            format!("no column holds ids; the file's name says `{id}`"),
-        );
-        self.found.doubt(
-            "meter",
-            format!("is `{id}`, from the file's name, the meter?"),
-            &["meter = { fixed = \"…\" } for one meter"],
-            "rename the file after its meter, or set `meter`",
-        );
-        Some(Meter::FromName(pattern))
-    }
-
-    /// An id in the lines before the header, with what it is called: beside its name, or below it.
-    fn meter_in_preamble(&self) -> Option<(String, String)> {
-        let names = |key: &str| Words::of(key).says(Role::Meter) > 0;
-        let is_id =
-            |id: &str| id.len() >= 4 && is_meter_id(id) && id.bytes().any(|byte| byte.is_ascii_digit());
-        let found = |key: &str, id: &str| (names(key) && is_id(id)).then(|| (key.to_owned(), id.to_owned()));
-        let split = |line: &str| -> Vec<String> {
-            let parts = line.split([char::from(self.table.delimiter), ':', '=']);
-            parts.map(|part| part.trim().trim_matches('"').to_owned()).collect()
-        };
-        let lines: Vec<Vec<String>> = self.table.preamble.iter().map(|line| split(line)).collect();
-        let beside =
-            |line: &Vec<String>| line.iter().zip(line.iter().skip(1)).find_map(|(key, id)| found(key, id));
-        let below = |(above, line): (&Vec<String>, &Vec<String>)| {
-            if above.len() != line.len() {
-                return None;
-            }
-            above.iter().zip(line).find_map(|(key, id)| found(key, id))
-        };
-        lines.iter().find_map(beside).or_else(|| lines.iter().zip(lines.iter().skip(1)).find_map(below))
+        (keys, part)
     }
 
     /// Tries the profile on the sample and says what fails.
@@ -361,48 +245,7 @@ fn time_columns(table: &Table, source: Source, has_pattern: bool) -> Time {
     }
 }
 
-/// What to call a profile for files of this name.
-fn feed_name(name: &str) -> String {
-    let base = crate::decode::name::base(name);
-    let stem = base.split('.').next().unwrap_or(base).to_lowercase();
-    let words = stem.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 1);
-    let name = words.take(3).collect::<Vec<_>>().join("_");
-    if name.is_empty() { "supplier".to_owned() } else { name }
-}
-
-/// How a file's name tells its meter, and which it is: the only part of it that looks like an id, or all.
-fn name_pattern(name: &str) -> Option<(String, String)> {
-    let base = crate::decode::name::base(name);
-    let (stem, suffix) = base.rsplit_once('.').map_or((base, ""), |(stem, _)| base.split_at(stem.len()));
-    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
-    let ids = stem.split(['_', ' ', '-']).filter(|part| part.len() >= 6 && digits(part) >= 4);
-    let id = match ids.collect::<Vec<_>>().as_slice() {
-        [id] if digits(stem) == digits(id) => *id,
-        _ => stem,
-    };
-    let (before, after) = stem.split_once(id)?;
-    let fits = is_meter_id(id) && !before.contains('{') && !after.contains('{');
-    fits.then(|| (format!("{before}{{meter}}{after}{suffix}"), id.to_owned()))
-}
-
 /// Labels that name starts need no interval; a wide row always does.
 pub(super) const fn is_wide(source: Source) -> bool {
     matches!(source, Source::Wide { .. } | Source::Slot(..))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_files_name_tells_its_meter_and_a_name_for_the_profile() {
-        for (name, feed, pattern, meter) in [
-            ("lastgang_1EMH0012345.csv", "lastgang_emh", "lastgang_{meter}.csv", "1EMH0012345"),
-            ("Export-2026-03.csv", "export", "{meter}.csv", "Export-2026-03"),
-            ("in/2026.txt.gz", "supplier", "{meter}.txt", "2026"),
-        ] {
-            assert_eq!(feed_name(name), feed, "{name}");
-            assert_eq!(name_pattern(name), Some((pattern.to_owned(), meter.to_owned())), "{name}");
-        }
-    }
 }

@@ -110,8 +110,6 @@ fn order(
         .iter()
         .map(|writing| (writing.clone(), Pace::of(writing, texts, keys, breaks)))
         .collect();
-    // the right order spans days where the wrong one spans months
-    let rank = |pace: &Pace| pace.regularity - 0.05 * pace.span_days().max(1.0).ln();
     all.sort_by(|(_, one), (_, other)| rank(other).total_cmp(&rank(one)));
     let (best, pace) = all.first()?.clone();
     let swapped = best.pattern.as_deref().map(swap).filter(|other| Some(other) != best.pattern.as_ref());
@@ -120,15 +118,24 @@ fn order(
     let Some((other, other_pace)) =
         all.iter().find(|(writing, _)| writing.pattern.as_ref() == Some(&swapped)).cloned()
     else {
-        let reader = Reader::new(&Writing { pattern: Some(swapped), has_clock: true });
-        if let Some(text) =
-            texts.iter().find(|text| reader.as_ref().is_some_and(|reader| reader.read(text).is_none()))
-        {
-            analysis.found.because(
-                "time_format",
-                format!("`{pattern}`"),
-                format!("`{text}` can only be read so: a month ends at 12"),
+        if swapped_in_part(analysis, &best, &pace, &swapped, texts, keys) {
+            let text = format!(
+                "{place}: dates up to the 12th have day and month the other way round than later ones, as after a \
+                 spreadsheet has read those that it could"
             );
+            analysis.trap(TrapKind::DayMonth, text.clone());
+            analysis.found.lack(
+                "time_format",
+                text,
+                "get the file as it was before it was opened in a spreadsheet",
+            );
+            return None;
+        }
+        let reader = Reader::new(&Writing { pattern: Some(swapped), has_clock: true });
+        let only = |text: &&String| reader.as_ref().is_some_and(|reader| reader.read(text).is_none());
+        if let Some(text) = texts.iter().find(only) {
+            let evidence = format!("`{text}` can only be read so: a month ends at 12");
+            analysis.found.because("time_format", format!("`{pattern}`"), evidence);
         }
         return Some((best, pace));
     };
@@ -157,6 +164,26 @@ fn order(
         "look at a file that has a day after the 12th",
     );
     Some((chosen, pace))
+}
+
+/// How likely an order of day and month is: the right one spans days where the wrong one spans months.
+fn rank(pace: &Pace) -> f64 {
+    pace.regularity - 0.05 * pace.span_days().max(1.0).ln()
+}
+
+/// Whether times follow one another once those that can be read with day and month swapped are read so.
+fn swapped_in_part(
+    analysis: &Analysis<'_>,
+    best: &Writing,
+    pace: &Pace,
+    swapped: &str,
+    texts: &[String],
+    keys: &[String],
+) -> bool {
+    let other = Writing { pattern: Some(swapped.to_owned()), has_clock: best.has_clock };
+    let Some((best, other)) = Reader::new(best).zip(Reader::new(&other)) else { return false };
+    let either = |text: &str| other.read(text).or_else(|| best.read(text));
+    rank(&Pace::by(&either, texts, keys, &analysis.table.breaks)) > rank(pace) + 0.05
 }
 
 /// The length of an interval in seconds, and why.
@@ -213,6 +240,7 @@ fn interval(
         }
         return said;
     };
+    other_lengths(analysis, texts, writing, step);
     let percent = (share * 100.0).round();
     analysis.found.because(
         "interval",
@@ -229,6 +257,26 @@ fn interval(
         );
     }
     (1..=31 * 86_400).contains(&step).then_some(step)
+}
+
+/// Notes parts of the file whose steps are of another length.
+fn other_lengths(analysis: &mut Analysis<'_>, texts: &[String], writing: &Writing, step: i64) {
+    let breaks = &analysis.table.breaks;
+    let starts = std::iter::once(0).chain(breaks.iter().copied());
+    let ends = breaks.iter().copied().chain([texts.len()]);
+    let of_piece = |(start, end): (usize, usize)| {
+        // whose the rows are is no matter: most rows of a piece are of one meter, or of one time
+        let pace = Pace::of(writing, texts.get(start..end)?, &[], &[]);
+        pace.step.filter(|(other, share)| *other != step && *share > 0.9).map(|(other, _)| other)
+    };
+    if let Some(other) = starts.zip(ends).find_map(of_piece) {
+        analysis.found.doubt(
+            "interval",
+            format!("in a part of the file the steps are {}: it holds several interval lengths, and a profile has one", interval_text(other)),
+            &[&format!("interval = \"{}\"", interval_text(other))],
+            "if the values are power it does not matter; for energy split the file by interval length",
+        );
+    }
 }
 
 /// The commonest time from the starts to the ends of intervals, in seconds.
@@ -290,7 +338,7 @@ fn label(
         return Label::Start;
     }
     let days = interval.and_then(|interval| pace.label_at_end(interval));
-    let midnight = texts.iter().find(|text| ["24:00", "24.00", " 2400"].iter().any(|end| text.contains(end)));
+    let midnight = texts.iter().find(|text| ends_a_day(text));
     if when.named_end {
         return at_end(analysis, format!("{place} says so by its name"));
     }
@@ -321,4 +369,38 @@ fn label(
         );
     }
     Label::Start
+}
+
+/// Whether a text names the end of a day: `24:00`, and not a minute 24.
+fn ends_a_day(text: &str) -> bool {
+    ["24:00", "24.00"].iter().any(|end| {
+        let before = text.find(end).and_then(|at| text.get(..at));
+        before.is_some_and(|before| before.is_empty() || before.ends_with([' ', 'T']))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_hour_24_ends_a_day() {
+        for (text, expected) in [
+            ("2026-03-02 24:00", true),
+            ("24:00:00", true),
+            ("16/12/2006 17:24:00", false),
+            ("02.03.2026 23:24", false),
+        ] {
+            assert_eq!(ends_a_day(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_say_the_length_of_an_interval() {
+        for (text, expected) in
+            [("KWH/hh (per half hour)", Some(1_800)), ("kwh_15min", Some(900)), ("Wert", None)]
+        {
+            assert_eq!(length_in(&Words::of(text)), expected, "{text}");
+        }
+    }
 }

@@ -1,16 +1,14 @@
 //! Which columns hold the values, in what unit, and what in them is no value at all.
 
-use rustc_hash::FxHashMap;
-
 use super::analysis::Analysis;
 use super::cell::Look;
 use super::clock::Timing;
-use super::column::{Column, values};
+use super::column::values;
 use super::draft::Values;
-use super::finding::{Register, TrapKind};
-use super::numbers::Signs;
+use super::finding::TrapKind;
+use super::register;
 use super::table::Table;
-use super::what::{Groups, value_groups};
+use super::what::value_groups;
 use super::when::{Source, When};
 use super::words::{Named, Role, Words, unit_of};
 use crate::decode::Unit;
@@ -28,9 +26,6 @@ pub(super) struct Amount {
 const SENTINELS: [&str; 12] = [
     "-1", "-99", "-999", "-9999", "-99999", "-999.0", "-9999.0", "999", "9999", "99999", "999999", "9999999",
 ];
-
-/// Steps that must not fall before a column is a register: fewer may be a morning.
-const REGISTER_STEPS: usize = 24;
 
 /// Finds out about the values; none where there are none.
 pub(super) fn amount(
@@ -82,14 +77,20 @@ fn several(analysis: &mut Analysis<'_>, taken: &[usize], keys: &[String]) -> Opt
     let table = analysis.table;
     let (mut groups, left_out) = value_groups(table, &analysis.columns, taken, analysis.signs);
     for (at, why) in left_out {
-        analysis.found.doubt(
-            "columns.values",
-            format!("{} is left out: {why}", table.named(at)),
-            &[],
-            "name it in `values` if it is a value",
-        );
+        let place = table.named(at);
+        // what may be a value after all is asked; what surely is none is said
+        if analysis
+            .columns
+            .get(at)
+            .is_some_and(|column| column.unit.is_some_and(|unit| unit != Named::Foreign))
+        {
+            let settle = "name it in `values` if it is what you want";
+            analysis.found.doubt("columns.values", format!("{place} is left out: {why}"), &[], settle);
+        } else {
+            analysis.found.because("columns.values", format!("not {place}"), why);
+        }
     }
-    registers(analysis, &mut groups, keys);
+    register::leave_out(analysis, &mut groups, keys);
     let Some(first) = groups.first().and_then(|group| group.first()).copied() else {
         analysis.found.lack(
             "columns.value",
@@ -138,46 +139,6 @@ fn several(analysis: &mut Analysis<'_>, taken: &[usize], keys: &[String]) -> Opt
     Some((groups.into_iter().flatten().collect(), Values::Columns(columns)))
 }
 
-/// Notes the columns that are cumulative registers, and leaves them out where others hold what was used.
-fn registers(analysis: &mut Analysis<'_>, groups: &mut Groups, keys: &[String]) {
-    let table = analysis.table;
-    let registers: Vec<Register> = groups
-        .iter()
-        .flatten()
-        .filter_map(|at| analysis.columns.get(*at))
-        .filter_map(|column| register(table, column, keys, analysis.signs))
-        .collect();
-    let is_register = |at: &usize| registers.iter().any(|register| register.position == at + 1);
-    if !registers.is_empty() {
-        let others = groups.iter().any(|group| !group.iter().any(is_register));
-        for register in &registers {
-            let place = table.named(register.position - 1);
-            let text = format!(
-                "{place} looks like a cumulative register, the meter's counter ({})",
-                register.evidence
-            );
-            analysis.trap(TrapKind::Register, text.clone());
-            if others {
-                analysis.found.because(
-                    "columns.value",
-                    format!("not {place}"),
-                    format!("{text}, and another column holds what was used"),
-                );
-            } else {
-                analysis.found.lack(
-                    "columns.value",
-                    format!("{text}: what was used in an interval is the difference of two readings, which this profile does not take"),
-                    "ask the sender for interval values, or take the differences before sending",
-                );
-            }
-        }
-        if others {
-            groups.retain(|group| !group.iter().any(is_register));
-        }
-        analysis.found.registers = registers;
-    }
-}
-
 /// What tells the series of several values apart: the words that their names do not share.
 fn suffixes(table: &Table, groups: &[Vec<usize>]) -> Vec<String> {
     if groups.len() < 2 {
@@ -208,39 +169,6 @@ fn suffixes(table: &Table, groups: &[Vec<usize>]) -> Vec<String> {
         found.push(suffix);
     }
     found
-}
-
-/// Whether the values of each series never fall, and rise: a cumulative register.
-fn register(table: &Table, column: &Column, keys: &[String], signs: Signs) -> Option<Register> {
-    let mut last: FxHashMap<&str, f64> = FxHashMap::default();
-    let (mut up, mut down, mut same) = (0_usize, 0_usize, 0_usize);
-    let mut rises: FxHashMap<u64, ()> = FxHashMap::default();
-    for (row, text) in values(table, column.index).enumerate() {
-        if table.breaks.contains(&row) {
-            last.clear();
-        }
-        let Some(value) = signs.read(text) else { continue };
-        let Some(before) = last.insert(keys.get(row).map_or("", String::as_str), value) else { continue };
-        let step = value - before;
-        if step > 0.0 {
-            up += 1;
-            rises.insert(step.to_bits(), ());
-        } else if step < 0.0 {
-            down += 1;
-        } else {
-            same += 1;
-        }
-    }
-    // newest first, it falls all the time
-    let (up, down) = (up.max(down), up.min(down));
-    let steps = up + down + same;
-    let named = column.words.says(Role::Register) > 0;
-    let enough = steps >= if named { 4 } else { REGISTER_STEPS };
-    (enough && down * 200 <= steps && up * 4 >= steps && rises.len() > 1).then(|| Register {
-        position: column.index + 1,
-        name: table.names.get(column.index).cloned().unwrap_or_default(),
-        evidence: format!("of {steps} steps {up} go up, {down} down, {same} stay"),
-    })
 }
 
 /// Texts and numbers that stand for no value.
@@ -340,8 +268,10 @@ fn unit(analysis: &mut Analysis<'_>, columns: &[usize], time: &Timing) -> UnitKe
             &[other_kind(unit)],
             "compare a day with its total: power summed up must be divided by the intervals of an hour",
         );
-    } else if let Some(times) =
-        time.interval.filter(|length| unit.is_energy() && *length < 3_600).map(|length| 3_600 / length)
+    } else if let Some(times) = time
+        .interval
+        .filter(|length| is_said && unit.is_energy() && *length < 3_600)
+        .map(|length| 3_600 / length)
     {
         let text = format!(
             "{place}: values are energy per interval; taken for power they would be {times} times too small. The profile converts them"
@@ -373,8 +303,10 @@ fn by_size(analysis: &mut Analysis<'_>, columns: &[usize], is_power: bool) -> Un
         .filter(|size| *size > 0.0)
         .collect();
     sizes.sort_by(f64::total_cmp);
-    let middle = sizes.get(sizes.len() / 2).copied().unwrap_or(0.0);
-    let unit = match (is_power, middle > 30.0) {
+    let middle = sizes.get(sizes.len() / 2).map_or(0.0, |size| (size * 1e3).round() / 1e3);
+    // counted in Wh or W, values are whole; 7.439 is no Wh
+    let is_whole = columns.iter().filter_map(|at| analysis.columns.get(*at)).all(|column| column.is_whole);
+    let unit = match (is_power, is_whole && middle > 30.0) {
         (true, true) => Unit::W,
         (true, false) => Unit::Kw,
         (false, true) => Unit::Wh,
@@ -389,7 +321,10 @@ fn by_size(analysis: &mut Analysis<'_>, columns: &[usize], is_power: bool) -> Un
     analysis.found.doubt(
         "unit",
         format!("nothing names the unit; by size (the middle value is {middle}) {} was taken", unit.name()),
-        &[other_kind(unit), if middle > 30.0 { "unit = \"kWh\"" } else { "unit = \"Wh\"" }],
+        &[
+            other_kind(unit),
+            if matches!(unit, Unit::W | Unit::Wh) { "unit = \"kWh\"" } else { "unit = \"Wh\"" },
+        ],
         "ask the sender, or compare a day with its bill",
     );
     unit

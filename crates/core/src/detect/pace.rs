@@ -4,6 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::writing::{Reader, Writing, micros};
+use crate::decode::time::Stamp;
 use crate::{DAY, SECOND};
 
 /// What the steps of a column of times tell.
@@ -15,12 +16,8 @@ pub(super) struct Pace {
     pub(super) second: Option<(i64, f64)>,
     /// How regular it all is: 2 where every step is the same forward.
     pub(super) regularity: f64,
-    /// Whether the newest stand first.
-    pub(super) descending: bool,
     /// The earliest and the latest time, by the clock that is written.
     pub(super) ends: Option<(i64, i64)>,
-    /// How many values could not be read.
-    pub(super) unread: usize,
     /// Whether the times are instants of their own: an offset, `Z` or an epoch.
     pub(super) instants: bool,
 }
@@ -28,7 +25,19 @@ pub(super) struct Pace {
 impl Pace {
     /// Reads the times of rows with these keys (what tells one series from another).
     pub(super) fn of(writing: &Writing, texts: &[String], keys: &[String], breaks: &[usize]) -> Pace {
-        let Some(reader) = Reader::new(writing) else { return Pace::default() };
+        match Reader::new(writing) {
+            Some(reader) => Pace::by(&|text| reader.read(text), texts, keys, breaks),
+            None => Pace::default(),
+        }
+    }
+
+    /// The same for times that `read` reads.
+    pub(super) fn by(
+        read: &dyn Fn(&str) -> Option<Stamp>,
+        texts: &[String],
+        keys: &[String],
+        breaks: &[usize],
+    ) -> Pace {
         let mut last: FxHashMap<&str, i64> = FxHashMap::default();
         let mut steps: FxHashMap<i64, usize> = FxHashMap::default();
         let (mut forward, mut backward, mut pace) = (0_usize, 0_usize, Pace::default());
@@ -36,20 +45,13 @@ impl Pace {
             if breaks.contains(&row) {
                 last.clear();
             }
-            let Some(stamp) = reader.read(text) else {
-                pace.unread += 1;
-                continue;
-            };
-            pace.instants |= matches!(stamp, crate::decode::time::Stamp::Instant { .. });
+            let Some(stamp) = read(text) else { continue };
+            pace.instants |= matches!(stamp, Stamp::Instant { .. });
             // the label of a day's end is looked for by the clock that is written, not by UTC
             let written = text
                 .get(..16)
                 .filter(|_| text.as_bytes().get(10).is_some_and(|sign| matches!(sign, b'T' | b' ')));
-            let wall = written
-                .filter(|_| writing.pattern.is_none())
-                .and_then(|text| reader.read(text))
-                .unwrap_or(stamp);
-            let wall = micros(wall);
+            let wall = micros(written.and_then(read).unwrap_or(stamp));
             pace.ends = Some(pace.ends.map_or((wall, wall), |(first, end)| (first.min(wall), end.max(wall))));
             let at = micros(stamp) / SECOND;
             let key = keys.get(row).map_or("", String::as_str);
@@ -69,7 +71,6 @@ impl Pace {
         let share = |at: usize| all.get(at).map(|(step, count)| (*step, *count as f64 / total));
         pace.step = share(0);
         pace.second = share(1);
-        pace.descending = backward > forward;
         pace.regularity = pace.step.map_or(0.0, |(_, share)| share) + forward.max(backward) as f64 / total;
         pace
     }

@@ -3,119 +3,54 @@
 use super::words::Words;
 
 /// Words of headers that few languages share, or that one country uses, with its zones.
-const COUNTRIES: [(&str, &[&str], &[&str]); 17] = [
+const COUNTRIES: [(&str, &[&str], &str); 17] = [
     (
         "German",
         &["Europe/Berlin"],
-        &[
-            "verbrauch",
-            "zahler",
-            "zahlernummer",
-            "zaehler",
-            "zeit",
-            "uhrzeit",
-            "lastgang",
-            "messlokation",
-            "einheit",
-            "wirkleistung",
-            "wert",
-            "von",
-            "bis",
-            "messwert",
-            "zahlpunkt",
-            "summe",
-            "leistung",
-            "messstelle",
-            "kunde",
-        ],
+        "verbrauch|zahler|zahlernummer|zaehler|zeit|uhrzeit|lastgang|messlokation|einheit|\
+        wirkleistung|wert|von|bis|messwert|zahlpunkt|summe|leistung|messstelle|kunde",
     ),
     (
         "French",
         &["Europe/Paris"],
-        &[
-            "horodate",
-            "consommation",
-            "heure",
-            "puissance",
-            "compteur",
-            "soutirage",
-            "debut",
-            "valeur",
-            "prm",
-            "nature",
-            "unite",
-            "identifiant",
-        ],
+        "horodate|consommation|heure|puissance|compteur|soutirage|debut|valeur|prm|nature|unite|\
+        identifiant",
     ),
-    ("Spanish", &["Europe/Madrid"], &["fecha", "cups", "obtencion", "metodo", "hora"]),
-    (
-        "Italian",
-        &["Europe/Rome"],
-        &["pod", "giorno", "prelevata", "immessa", "prelievo", "lettura", "ora", "matricola", "curva"],
-    ),
+    ("Spanish", &["Europe/Madrid"], "fecha|cups|obtencion|metodo|hora"),
+    ("Italian", &["Europe/Rome"], "pod|giorno|prelevata|immessa|prelievo|lettura|ora|matricola|curva"),
     (
         "Swedish",
         &["Europe/Stockholm"],
-        &[
-            "forbrukning",
-            "anlaggning",
-            "anlaggningsid",
-            "matare",
-            "tidpunkt",
-            "varde",
-            "fran",
-            "till",
-            "matvarde",
-            "enhet",
-        ],
+        "forbrukning|anlaggning|anlaggningsid|matare|tidpunkt|varde|fran|till|matvarde|enhet",
     ),
-    (
-        "Norwegian",
-        &["Europe/Oslo"],
-        &["forbruk", "malepunkt", "malepunktid", "fra", "til", "volum", "kvalitet", "maler"],
-    ),
+    ("Norwegian", &["Europe/Oslo"], "forbruk|malepunkt|malepunktid|fra|til|volum|kvalitet|maler"),
     (
         "Danish",
         &["Europe/Copenhagen"],
-        &["maengde", "malepunkt", "malepunktid", "maleenhed", "forbrug", "dato", "maaler", "kvantum", "fra"],
+        "maengde|malepunkt|malepunktid|maleenhed|forbrug|dato|maaler|kvantum|fra",
     ),
     (
         "Polish",
         &["Europe/Warsaw"],
-        &[
-            "godzina",
-            "pobor",
-            "zuzycie",
-            "licznik",
-            "licznika",
-            "ppe",
-            "wartosc",
-            "kierunek",
-            "jednostka",
-            "oddanie",
-        ],
+        "godzina|pobor|zuzycie|licznik|licznika|ppe|wartosc|kierunek|jednostka|oddanie",
     ),
     (
         "Dutch",
         &["Europe/Amsterdam"],
-        &["verbruik", "tijdstip", "eenheid", "aansluiting", "teruglevering", "waarde", "datum", "meterstand"],
+        "verbruik|tijdstip|eenheid|aansluiting|teruglevering|waarde|datum|meterstand",
     ),
-    ("Belgian", &["Europe/Brussels"], &["afname", "injectie", "validatiestatus", "eenheid"]),
-    (
-        "Finnish",
-        &["Europe/Helsinki"],
-        &["kulutus", "kayttopaikka", "mittari", "aika", "alkuaika", "yksikko", "maara", "laatu"],
-    ),
-    ("Czech", &["Europe/Prague"], &["spotreba", "odberne", "misto", "hodina", "cas", "cinna"]),
+    ("Belgian", &["Europe/Brussels"], "afname|injectie|validatiestatus|eenheid"),
+    ("Finnish", &["Europe/Helsinki"], "kulutus|kayttopaikka|mittari|aika|alkuaika|yksikko|maara|laatu"),
+    ("Czech", &["Europe/Prague"], "spotreba|odberne|misto|hodina|cas|cinna"),
     (
         "Portuguese",
         &["Europe/Lisbon", "America/Sao_Paulo"],
-        &["leitura", "unidade", "consumidora", "medidor", "horario", "demanda", "ativa", "consumo"],
+        "leitura|unidade|consumidora|medidor|horario|demanda|ativa|consumo",
     ),
-    ("Japanese", &["Asia/Tokyo"], &["使用量", "日付", "年月日", "供給地点", "時刻", "電力", "計器", "年"]),
-    ("British", &["Europe/London"], &["mpan", "mpxn", "gmt", "bst"]),
-    ("Texan", &["America/Chicago"], &["esiid"]),
-    ("Australian", &["Australia/Sydney", "Australia/Melbourne", "Australia/Brisbane"], &["nmi"]),
+    ("Japanese", &["Asia/Tokyo"], "使用量|日付|年月日|供給地点|時刻|電力|計器|年"),
+    ("British", &["Europe/London"], "mpan|mpxn|gmt|bst"),
+    ("Texan", &["America/Chicago"], "esiid"),
+    ("Australian", &["Australia/Sydney", "Australia/Melbourne", "Australia/Brisbane"], "nmi"),
 ];
 
 /// How ids of metering points begin, and in what zone those lie.
@@ -166,25 +101,25 @@ pub(super) fn place<'t>(names: impl Iterator<Item = &'t str>, meter: Option<&str
     let all: String = names.collect::<Vec<_>>().join(" ");
     let words = Words::of(&all);
     let lower = all.to_lowercase();
-    let has = |word: &&&str| {
+    let has = |word: &&str| {
         if word.is_ascii() {
-            words.tokens().iter().any(|token| token == **word)
+            words.tokens().iter().any(|token| token == *word)
         } else {
-            lower.contains(**word)
+            lower.contains(*word)
         }
     };
     let mut scores: Vec<(usize, usize)> = COUNTRIES
         .iter()
         .enumerate()
-        .map(|(at, (.., known))| (known.iter().filter(has).count(), at))
+        .map(|(at, (.., known))| (known.split('|').filter(has).count(), at))
         .collect();
     scores.sort_by_key(|(score, at)| (std::cmp::Reverse(*score), *at));
     let [(best, at), (next, _), ..] = scores.as_slice() else { return None };
     let (country, zones, known) = COUNTRIES.get(*at)?;
     let is_sure =
-        *best > *next && (*best >= 2 || zones == &["Europe/London"] || zones == &["America/Chicago"]);
+        *best > *next && (*best >= 2 || *zones == ["Europe/London"] || *zones == ["America/Chicago"]);
     is_sure.then(|| {
-        let said: Vec<&str> = known.iter().filter(has).copied().take(4).collect();
+        let said: Vec<&str> = known.split('|').filter(has).take(4).collect();
         Place {
             zones: zones.to_vec(),
             evidence: format!("{country} words in the header: {}", said.join(", ")),

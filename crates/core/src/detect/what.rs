@@ -28,7 +28,14 @@ pub(super) fn meter<'c>(table: &Table, columns: &'c [Column], taken: &[usize]) -
     let may_be = |column: &&Column| {
         let is_id = match column.kind {
             Kind::Text => true,
-            Kind::Number => column.is_whole && (column.words.says(Role::Meter) > 0 || column.len_max >= 8),
+            Kind::Number => {
+                column.is_whole
+                    && match column.words.says(Role::Meter) {
+                        0 => column.len_max >= 8,
+                        1 => column.len_max >= 4,
+                        _ => true,
+                    }
+            }
             // ids of eight digits may look like dates
             Kind::When(_) => column.words.says(Role::Meter) >= 2,
             _ => false,
@@ -48,7 +55,7 @@ pub(super) fn meter<'c>(table: &Table, columns: &'c [Column], taken: &[usize]) -
             .max()
             .unwrap_or(0);
         // an id is long and has digits; a flag is short
-        let looks = i64::from(column.len_max >= 8) + i64::from(values_have_digits(table, column));
+        let looks = i64::from(column.len_max >= 5) + i64::from(values_have_digits(table, column));
         let repeats = i64::from(rows < 4 || column.distinct * 2 <= rows);
         i64::from(column.words.says(Role::Meter)) * 3 + looks + repeats - other * 2 - i64::from(values) * 2
     };
@@ -78,6 +85,14 @@ pub(super) fn value_groups(
     let mut left_out = Vec::new();
     let mut found: Vec<&Column> = Vec::new();
     for column in columns.iter().filter(|column| column.is_number() && !taken.contains(&column.index)) {
+        // a type or a factor that is the same in all rows is no measurement
+        if column.distinct == 1
+            && table.rows.len() > 24
+            && column.unit.is_none()
+            && columns.iter().filter(|c| c.is_number()).count() > 1
+        {
+            continue;
+        }
         if column.unit == Some(Named::Foreign)
             || (column.unit.is_none() && column.words.says(Role::Other) >= 2)
         {
@@ -164,7 +179,7 @@ fn stem(column: &Column) -> String {
 
 /// Whether of these columns one at most counts in each row, and each in some: registers of tariffs.
 fn alternate(table: &Table, group: &[usize], signs: Signs) -> bool {
-    let mut counted = vec![false; group.len()];
+    let (mut counted, mut both) = (vec![false; group.len()], 0);
     for row in &table.rows {
         let read = |at: &usize| row.get(*at).and_then(|text| signs.read(text)).unwrap_or(0.0);
         let counting: Vec<usize> =
@@ -172,10 +187,11 @@ fn alternate(table: &Table, group: &[usize], signs: Signs) -> bool {
         match counting.as_slice() {
             [] => {}
             [one] => counted.iter_mut().skip(*one).take(1).for_each(|seen| *seen = true),
-            _ => return false,
+            _ => both += 1,
         }
     }
-    counted.into_iter().filter(|seen| *seen).count() > 1
+    // the tariff may change within an interval
+    both * 10 <= table.rows.len() && counted.into_iter().filter(|seen| *seen).count() > 1
 }
 
 /// The column that tells rows apart that have the same meter and time: a register, channel or direction.

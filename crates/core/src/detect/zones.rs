@@ -112,8 +112,9 @@ pub(super) fn settle(
         None => fit.misfits < plain || fit.misfits == plain && fit.gaps > 0,
     };
     let changed: Vec<&Fit> = fits.iter().filter(changes).collect();
-    let against = changed.is_empty() && fits.iter().any(|fit| fit.misfits > plain);
-    propose(analysis, draft, place.as_ref(), &changed, against);
+    let against: Vec<&str> =
+        fits.iter().filter(|fit| changed.is_empty() && fit.misfits > plain).map(|fit| fit.zone).collect();
+    propose(analysis, draft, place.as_ref(), &changed, &against);
 }
 
 /// Takes the zone that both the place and the clocks of the file speak for; else asks.
@@ -122,7 +123,7 @@ fn propose(
     draft: &mut Draft,
     place: Option<&Place>,
     changed: &[&Fit],
-    against: bool,
+    against: &[&str],
 ) {
     const LOCAL: &str = "times are local, without offset or zone";
     if let ([fit], Some(place)) = (changed, place) {
@@ -138,7 +139,7 @@ fn propose(
         analysis.found.doubt("time_zone", question, &[], "give another with --time-zone");
         return;
     }
-    if let Some(place) = place.filter(|place| !against && place.zones == ["Asia/Tokyo"]) {
+    if let Some(place) = place.filter(|place| against.is_empty() && place.zones == ["Asia/Tokyo"]) {
         let evidence = &place.evidence;
         draft.time_zone = Some("Asia/Tokyo".to_owned());
         analysis.trap(TrapKind::NoZone, format!("{LOCAL}; {evidence}, and Japan has one time"));
@@ -149,13 +150,13 @@ fn propose(
         ([], Some(place)) => place.zones.clone(),
         (changed, _) => changed.iter().map(|fit| fit.zone).collect(),
     };
-    let seen = match (changed.is_empty(), against) {
-        (false, _) => "; its clocks change on the days of the zones named here",
-        (true, true) => {
-            "; the file spans a day on which clocks change, and there they do not: it may be UTC or standard time \
-             all year"
-        }
-        (true, false) => "; no day of the file tells whether its clocks change",
+    let seen = match (changed, against) {
+        ([_, ..], _) => "; its clocks change on the days of the zones named here".to_owned(),
+        ([], []) => "; no day of the file tells whether its clocks change".to_owned(),
+        ([], against) => format!(
+            "; its clocks do not change on the days on which those of {} do: it may be UTC or standard time all year",
+            against.join(", ")
+        ),
     };
     let why = place.map_or_else(String::new, |place| format!("; {}", place.evidence));
     analysis.trap(TrapKind::NoZone, format!("{LOCAL}{seen}"));

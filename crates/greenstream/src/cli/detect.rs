@@ -36,13 +36,18 @@ pub struct DetectArgs {
     write: Option<String>,
 }
 
+/// All rows of a file and those that decode, or why it would be a dead letter.
+type Books = Result<(usize, usize), String>;
+
 /// A file with what was found out about it.
 struct Report<'a> {
     path: &'a Path,
     zone: Option<&'a str>,
+    /// The zone of the readings that are shown.
+    shown_zone: Option<&'a str>,
     proposal: Proposal,
-    /// Profiles that read the file as they are, with what they make of it.
-    fitting: Vec<(String, Decoded)>,
+    /// Profiles whose columns the header has, with what they make of it.
+    fitting: Vec<(String, Books)>,
     /// What the proposed profile makes of the whole file.
     decoded: Option<Result<Decoded, String>>,
 }
@@ -64,13 +69,18 @@ pub fn detect(cli: &Cli, config: &Config, args: &DetectArgs) -> Result<ExitCode,
     };
     let rules = config.rulebook.compile()?;
     let fits = |feed: &&Feed| feed.header && feed.fits(&bytes, &name);
-    let tried = rules.feeds.iter().filter(|(_, feed)| fits(feed)).filter_map(|(known, feed)| {
-        let decoded = decode_by(feed, &bytes, &name, zone).ok()?;
-        (decoded.rejects.len() * 5 <= decoded.row_count()).then(|| (known.clone(), decoded))
-    });
-    let fitting = tried.collect();
-    let decoded = proposal.profile.as_ref().map(|profile| decode_by(&profile.feed, &bytes, &name, zone));
-    let report = Report { path: &args.file, zone, proposal, fitting, decoded };
+    let tried = rules.feeds.iter().filter(|(_, feed)| fits(feed));
+    let fitting =
+        tried.map(|(known, feed)| (known.clone(), decode_by(feed, &bytes, &name, zone).map(books))).collect();
+    // without a zone no row could be shown
+    let shown_zone = if proposal.doubts.iter().any(|doubt| doubt.key == "time_zone" && doubt.blocks) {
+        Some("UTC")
+    } else {
+        zone
+    };
+    let decoded =
+        proposal.profile.as_ref().map(|profile| decode_by(&profile.feed, &bytes, &name, shown_zone));
+    let report = Report { path: &args.file, zone, shown_zone, proposal, fitting, decoded };
     let written = match (&target, &report.proposal.profile) {
         (Some(path), Some(profile)) if report.proposal.is_ready() => Some(write(path, profile)?),
         _ => None,
@@ -139,13 +149,13 @@ impl Report<'_> {
     fn print(&self, written: Option<&Path>) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let path = plain(&self.path.display().to_string());
-        for (name, decoded) in &self.fitting {
-            let rows = decoded.rows.len();
-            writeln!(
-                out,
-                "`{name}` reads it already: {rows} of {} rows (`--feed {name}`)",
-                decoded.row_count()
-            )?;
+        for (name, books) in &self.fitting {
+            match books {
+                Ok((rows, decoded)) => {
+                    writeln!(out, "`{name}` reads it already: {decoded} of {rows} rows (--feed {name})")?;
+                }
+                Err(note) => writeln!(out, "`{name}` fits its header, but: {}", escaped(note))?,
+            }
         }
         let proposal = &self.proposal;
         let (open, doubts): (Vec<_>, Vec<_>) = proposal.doubts.iter().partition(|doubt| doubt.blocks);
@@ -165,7 +175,9 @@ impl Report<'_> {
             writeln!(out, "traps:")?;
         }
         for trap in &proposal.traps {
-            writeln!(out, "  {}: {}", trap.kind.name(), escaped(&trap.text))?;
+            let asked = proposal.doubts.iter().find(|doubt| doubt.question.contains(&trap.text));
+            let text = asked.map_or_else(|| escaped(&trap.text), |doubt| format!("see {} above", doubt.key));
+            writeln!(out, "  {}: {text}", trap.kind.name())?;
         }
         writeln!(out, "reasons:")?;
         for reason in &proposal.reasons {
@@ -207,11 +219,15 @@ impl Report<'_> {
         };
         let mut listing = Listing::new(&["meter_id", "ts", "kw", "flags"]);
         first_readings(decoded).into_iter().for_each(|row| listing.push(row));
-        writeln!(io::stdout(), "\nfirst readings:")?;
+        let assumed = match (self.zone, self.shown_zone) {
+            (None, Some(zone)) => format!(", as if times were {zone}"),
+            _ => String::new(),
+        };
+        writeln!(io::stdout(), "\nfirst readings{assumed}:")?;
         listing.print(false, "none")?;
         let mut books = Listing::new(&["rows", "decoded", "quarantined", "meters", "first", "last", "note"]);
         books.push(accounting(decoded).into_iter().map(|(_, value)| value).collect());
-        writeln!(io::stdout(), "\nthe whole file:")?;
+        writeln!(io::stdout(), "\nthe whole file{assumed}:")?;
         books.print(false, "none")
     }
 
@@ -229,8 +245,9 @@ impl Report<'_> {
         let registers = proposal.registers.iter().map(|register| {
             json!({ "column": register.position, "name": register.name, "evidence": register.evidence })
         });
-        let fitting = self.fitting.iter().map(|(name, decoded)| {
-            json!({ "feed": name, "rows": decoded.row_count(), "decoded": decoded.rows.len() })
+        let fitting = self.fitting.iter().map(|(name, books)| match books {
+            Ok((rows, decoded)) => json!({ "feed": name, "rows": rows, "decoded": decoded }),
+            Err(note) => json!({ "feed": name, "dead_letter": note }),
         });
         let (readings, books, dead_letter) = match &self.decoded {
             Some(Ok(decoded)) => {
@@ -252,12 +269,18 @@ impl Report<'_> {
             "registers": registers.collect::<Vec<_>>(),
             "reasons": reasons.collect::<Vec<_>>(),
             "profile": proposal.profile.as_ref().map(|profile| profile.toml.as_str()),
+            "readings_zone": self.shown_zone,
             "readings": readings,
             "accounting": books,
             "dead_letter": dead_letter,
         });
         writeln!(io::stdout(), "{report}")
     }
+}
+
+/// All rows, and those that decode.
+fn books(decoded: Decoded) -> (usize, usize) {
+    (decoded.row_count(), decoded.rows.len())
 }
 
 fn first_readings(decoded: &Decoded) -> Vec<Vec<Value>> {
