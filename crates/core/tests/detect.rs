@@ -1,6 +1,8 @@
 //! Made-up suppliers in the manner of real ones (`testdata/detect/make.py`): the profile that is
 //! proposed at once gives exactly the readings that a file was made of.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;

@@ -43,6 +43,7 @@ pub(super) fn is_number(text: &str) -> bool {
         return false;
     }
     if !digits.bytes().any(|byte| byte.is_ascii_digit())
+        || digits.starts_with(['\'', ' '])
         || !digits.bytes().all(|byte| byte.is_ascii_digit() || b".,' ".contains(&byte))
     {
         return false;
@@ -97,6 +98,7 @@ mod tests {
             ("02-Mar-26", Look::When),
             ("kWh", Look::Text),
             ("MTR-1", Look::Text),
+            ("'10443720001234567", Look::Text),
             ("Total", Look::Text),
         ] {
             assert_eq!(Look::of(text), look, "{text}");

@@ -92,7 +92,9 @@ fn kind(values: &[String], words: &Words) -> Kind {
     if values.is_empty() {
         return Kind::Empty;
     }
-    if values.iter().all(|text| unit_of(text).is_some()) {
+    // `A` and `V` are flags as often as they are units
+    let may_be_units = words.says(Role::Unit) > 0 || values.iter().any(|text| text.len() > 1);
+    if may_be_units && values.iter().all(|text| unit_of(text).is_some()) {
         let mut units: Vec<String> = values.to_vec();
         units.sort();
         units.dedup();

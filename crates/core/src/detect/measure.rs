@@ -304,9 +304,9 @@ fn by_size(analysis: &mut Analysis<'_>, columns: &[usize], is_power: bool) -> Un
         .collect();
     sizes.sort_by(f64::total_cmp);
     let middle = sizes.get(sizes.len() / 2).map_or(0.0, |size| (size * 1e3).round() / 1e3);
-    // counted in Wh or W, values are whole; 7.439 is no Wh
-    let is_whole = columns.iter().filter_map(|at| analysis.columns.get(*at)).all(|column| column.is_whole);
-    let unit = match (is_power, is_whole && middle > 30.0) {
+    // a counter of kilowatt-hours is large, too
+    let is_small_unit = middle > 30.0 && analysis.found.registers.is_empty();
+    let unit = match (is_power, is_small_unit) {
         (true, true) => Unit::W,
         (true, false) => Unit::Kw,
         (false, true) => Unit::Wh,

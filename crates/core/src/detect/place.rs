@@ -3,7 +3,7 @@
 use super::words::Words;
 
 /// Words of headers that few languages share, or that one country uses, with its zones.
-const COUNTRIES: [(&str, &[&str], &str); 17] = [
+const COUNTRIES: [(&str, &[&str], &str); 18] = [
     (
         "German",
         &["Europe/Berlin"],
@@ -48,6 +48,7 @@ const COUNTRIES: [(&str, &[&str], &str); 17] = [
         "leitura|unidade|consumidora|medidor|horario|demanda|ativa|consumo",
     ),
     ("Japanese", &["Asia/Tokyo"], "使用量|日付|年月日|供給地点|時刻|電力|計器|年"),
+    ("Korean", &["Asia/Seoul"], "고객번호|일자|시간|사용량|전력|합계"),
     ("British", &["Europe/London"], "mpan|mpxn|gmt|bst"),
     ("Texan", &["America/Chicago"], "esiid"),
     ("Australian", &["Australia/Sydney", "Australia/Melbourne", "Australia/Brisbane"], "nmi"),
@@ -83,6 +84,9 @@ pub(super) const COMMON: [&str; 9] = [
     "Pacific/Auckland",
 ];
 
+/// Zones whose clocks have not changed for as long as there are smart meters.
+pub(super) const STEADY: [&str; 2] = ["Asia/Tokyo", "Asia/Seoul"];
+
 /// A guess of where a file comes from.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -116,8 +120,8 @@ pub(super) fn place<'t>(names: impl Iterator<Item = &'t str>, meter: Option<&str
     scores.sort_by_key(|(score, at)| (std::cmp::Reverse(*score), *at));
     let [(best, at), (next, _), ..] = scores.as_slice() else { return None };
     let (country, zones, known) = COUNTRIES.get(*at)?;
-    let is_sure =
-        *best > *next && (*best >= 2 || *zones == ["Europe/London"] || *zones == ["America/Chicago"]);
+    // words that one country alone uses need no second
+    let is_sure = *best > *next && (*best >= 2 || matches!(*country, "British" | "Texan" | "Australian"));
     is_sure.then(|| {
         let said: Vec<&str> = known.split('|').filter(has).take(4).collect();
         Place {

@@ -97,6 +97,8 @@ impl Analysis<'_> {
     /// A field that holds two times.
     pub(super) fn range(&self) -> Option<&str> {
         let is_range = |text: &&str| {
+            // blanks that do not break are blanks
+            let text = text.replace('\u{a0}', " ");
             [" to ", " - ", " bis ", "/", " – "].iter().any(|between| {
                 let parts: Vec<&str> = text.split(between).collect();
                 parts.len() == 2 && parts.iter().all(|part| Look::of(part.trim()) == Look::When)

@@ -63,7 +63,10 @@ impl When {
         let dates =
             ranked(columns, table, |column| matches!(&column.kind, Kind::When(found) if !has_clock(found)));
         let clocks = ranked(columns, table, |column| matches!(column.kind, Kind::Clock(_)));
-        if let Some((stamp, _)) = stamps.first() {
+        // a stamp that changes less often than a clock beside it is that of the export
+        let distinct = |at: usize| columns.get(at).map_or(0, |column| column.distinct);
+        let clock_distinct = clocks.first().filter(|_| !dates.is_empty()).map_or(0, |(at, _)| distinct(*at));
+        if let Some((stamp, _)) = stamps.first().filter(|(at, _)| distinct(*at) >= clock_distinct) {
             let is_late = |at: usize| columns.get(at).is_some_and(ends);
             let end = stamps.iter().map(|(at, _)| *at).find(|at| is_late(*at) && at != stamp);
             return Some(When::new(table, columns, Source::Stamp(*stamp), end.map(Source::Stamp), *stamp));

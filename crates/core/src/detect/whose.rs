@@ -77,7 +77,11 @@ impl Analysis<'_> {
         let names = |key: &str| Words::of(key).says(Role::Meter) > 0;
         let is_id =
             |id: &str| id.len() >= 4 && is_meter_id(id) && id.bytes().any(|byte| byte.is_ascii_digit());
-        let found = |key: &str, id: &str| (names(key) && is_id(id)).then(|| (key.to_owned(), id.to_owned()));
+        let found = |key: &str, id: &str| {
+            // `EAN 859182400400012345` is a name and an id
+            let last = id.rsplit(' ').next().filter(|last| last.len() >= 6 && is_id(last)).unwrap_or(id);
+            (names(key) && is_id(last)).then(|| (key.to_owned(), last.to_owned()))
+        };
         let split = |line: &str| -> Vec<String> {
             let parts = line.split([char::from(self.table.delimiter), ':', '=']);
             parts.map(|part| part.trim().trim_matches('"').to_owned()).collect()

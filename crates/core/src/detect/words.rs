@@ -54,11 +54,11 @@ const WORDS: [(Role, &str); 15] = [
     (
         Role::Start,
         "start|from|von|begin|beginn|beginning|debut|inicio|desde|inizio|dal|fra|fran|van|od|ab|\
-        alku|begins|開始",
+        alku|begins|alkuaika|開始",
     ),
     (
         Role::End,
-        "end|bis|ende|fin|hasta|fine|al|til|till|tot|do|koniec|ending|slut|einde|loppu|ate|fim|\
+        "end|bis|ende|fin|hasta|fine|al|til|till|tot|do|koniec|ending|slut|einde|loppu|loppuaika|ate|fim|\
         ends|konec|終了",
     ),
     (

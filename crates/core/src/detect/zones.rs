@@ -7,7 +7,7 @@ use super::clock::Timing;
 use super::column::values;
 use super::draft::{Draft, Label};
 use super::finding::TrapKind;
-use super::place::{COMMON, Place, place};
+use super::place::{COMMON, Place, STEADY, place};
 use super::trial::Trial;
 use super::when::{Source, When};
 use super::writing::{Reader, Writing, micros};
@@ -139,11 +139,14 @@ fn propose(
         analysis.found.doubt("time_zone", question, &[], "give another with --time-zone");
         return;
     }
-    if let Some(place) = place.filter(|place| against.is_empty() && place.zones == ["Asia/Tokyo"]) {
-        let evidence = &place.evidence;
-        draft.time_zone = Some("Asia/Tokyo".to_owned());
-        analysis.trap(TrapKind::NoZone, format!("{LOCAL}; {evidence}, and Japan has one time"));
-        analysis.found.because("time_zone", "Asia/Tokyo", format!("{evidence}; clocks there never change"));
+    let steady = place.and_then(|place| match place.zones.as_slice() {
+        [zone] if STEADY.contains(zone) && against.is_empty() => Some((*zone, &place.evidence)),
+        _ => None,
+    });
+    if let Some((zone, evidence)) = steady {
+        draft.time_zone = Some(zone.to_owned());
+        analysis.trap(TrapKind::NoZone, format!("{LOCAL}; {evidence}: {zone} was taken"));
+        analysis.found.because("time_zone", zone, format!("{evidence}; clocks there never change"));
         return;
     }
     let likely: Vec<&str> = match (changed, place) {
@@ -155,7 +158,7 @@ fn propose(
         ([], []) => "; no day of the file tells whether its clocks change".to_owned(),
         ([], against) => format!(
             "; its clocks do not change on the days on which those of {} do: it may be UTC or standard time all year",
-            against.join(", ")
+            few(against)
         ),
     };
     let why = place.map_or_else(String::new, |place| format!("; {}", place.evidence));
@@ -168,6 +171,14 @@ fn propose(
     );
     if let Some(doubt) = analysis.found.doubts.last_mut() {
         doubt.alternatives = likely.iter().map(|zone| format!("time_zone = \"{zone}\"")).collect();
+    }
+}
+
+/// The first of some names.
+fn few(names: &[&str]) -> String {
+    match names {
+        [one, two, third, _, ..] => format!("{one}, {two}, {third} and others"),
+        names => names.join(", "),
     }
 }
 
