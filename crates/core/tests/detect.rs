@@ -90,6 +90,9 @@ fn a_french_load_curve_is_right_at_once() {
 #[test]
 fn a_german_lastgang_is_right_at_once() {
     check_ready("lastgang.csv", &[TrapKind::NoZone, TrapKind::EnergyPower]);
+    let proposal = check("lastgang.csv", None);
+    let label = proposal.reasons.iter().find(|reason| reason.key == "label").unwrap();
+    assert!(label.evidence.contains("`bis` says the end"), "{}", label.evidence);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn field() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn any_bytes_have_an_answer(content in proptest::collection::vec(any::<u8>(), 0..2_000), name in "\\PC{0,20}") {

@@ -17,7 +17,7 @@ use super::{Cli, Failure, open};
 use crate::config::Config;
 use crate::landing::name_of;
 use crate::process::Given;
-use crate::text::{escaped, plain};
+use crate::text::escaped;
 
 /// How many readings are shown.
 const SHOWN: usize = 6;
@@ -131,7 +131,7 @@ fn write<'p>(path: &'p Path, profile: &Profile) -> Result<&'p Path, Failure> {
 
 /// A file that is no table of readings.
 fn foreign(cli: &Cli, path: &Path, found: &Foreign) -> Result<ExitCode, Failure> {
-    let shown = plain(&path.display().to_string());
+    let shown = escaped(&path.display().to_string());
     let mut out = io::stdout().lock();
     let printed = if cli.json {
         let value =
@@ -148,7 +148,7 @@ fn foreign(cli: &Cli, path: &Path, found: &Foreign) -> Result<ExitCode, Failure>
 impl Report<'_> {
     fn print(&self, written: Option<&Path>) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        let path = plain(&self.path.display().to_string());
+        let path = escaped(&self.path.display().to_string());
         for (name, books) in &self.fitting {
             match books {
                 Ok((rows, decoded)) => {
@@ -261,7 +261,7 @@ impl Report<'_> {
             None => (Vec::new(), Value::Null, Value::Null),
         };
         let report = json!({
-            "file": plain(&self.path.display().to_string()),
+            "file": escaped(&self.path.display().to_string()),
             "ready": proposal.is_ready(),
             "fits": fitting.collect::<Vec<_>>(),
             "doubts": doubts.collect::<Vec<_>>(),
