@@ -313,3 +313,44 @@ fn what_is_no_table_is_named() {
         }
     }
 }
+
+#[test]
+fn the_date_of_an_export_and_a_flag_that_looks_like_a_unit_are_neither_time_nor_unit() {
+    let header = "ESIID,USAGE_DATE,REVISION_DATE,START_TIME,USAGE_KWH,ESTIMATED_ACTUAL";
+    let text = half_hours(header, 200, |day, hour, minute, n| {
+        let value = n * 7 % 90 + 10;
+        format!("'10443720001234567,02/1{day}/2026,02/20/2026 04:12:33, {hour:02}:{minute:02},0.{value},A\n")
+    });
+    let asked = Asked { name: "a.csv", time_zone: Some("America/Chicago"), feed: None };
+    let proposal = proposed(text.as_bytes(), &asked);
+    assert!(proposal.is_ready(), "{:#?}", proposal.doubts);
+    let found = readings(&proposal, text.as_bytes(), &asked);
+    assert_eq!(found.lines().count(), 200);
+    assert!(found.starts_with("'10443720001234567,2026-02-11T06:00:00Z,0.2\n"), "{found}");
+}
+
+#[test]
+fn power_in_the_thousands_is_watts() {
+    let text = half_hours("device_id\tts_ms\tactive_power", 96, |_, _, _, n| {
+        format!("a1b2c3\t{}\t{}.5\n", 1_772_409_600_000_u64 + u64::from(n) * 1_800_000, n * 37 % 3_000)
+    });
+    let proposal = trapped(&text, TrapKind::EnergyPower);
+    assert!(toml(&proposal).contains("unit = \"W\"\n"), "{}", toml(&proposal));
+    assert!(proposal.doubts.iter().any(|doubt| doubt.key == "unit"));
+}
+
+#[test]
+fn times_that_stand_as_ranges_are_named() {
+    let text = half_hours("period,kWh", 48, |day, hour, minute, n| {
+        format!(
+            "2026-02-0{day} {hour:02}:{minute:02}:00\u{a0}to 2026-02-0{day} {hour:02}:29:59,0.{}\n",
+            n % 9 + 1
+        )
+    });
+    let proposal = proposed(text.as_bytes(), &Asked { name: "M1.csv", ..Asked::default() });
+    assert!(
+        proposal.doubts[0].blocks && proposal.doubts[0].question.contains("ranges"),
+        "{:#?}",
+        proposal.doubts
+    );
+}
