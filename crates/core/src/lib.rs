@@ -6,6 +6,7 @@
 //! the same output to the last bit on every machine.
 
 pub mod decode;
+pub mod detect;
 mod flag;
 mod limits;
 mod power;

@@ -134,7 +134,8 @@ impl<'l> Header<'l> {
                 );
             }
         }
-        "name the columns in a feed profile, or choose the feed that fits with --feed".to_owned()
+        "`greenstream feeds detect FILE` proposes a feed profile; or choose the feed that fits with --feed"
+            .to_owned()
     }
 
     fn shown(&self) -> String {

@@ -28,6 +28,8 @@ pub enum Code {
     SameBytes,
     /// No row is of that meter and instant.
     NoReading,
+    /// A profile was to be written and is not settled.
+    Unsettled,
     /// Another process owns the home.
     HomeBusy,
     /// There is no home.
@@ -81,7 +83,7 @@ pub enum Code {
 }
 
 /// Code, name, exit code.
-const TABLE: [(Code, &str, u8); 35] = [
+const TABLE: [(Code, &str, u8); 36] = [
     (Code::Arguments, "E-ARGUMENTS", exit::USAGE),
     (Code::Value, "E-VALUE", exit::USAGE),
     (Code::FeedUnknown, "E-FEED-UNKNOWN", exit::USAGE),
@@ -92,6 +94,7 @@ const TABLE: [(Code, &str, u8); 35] = [
     (Code::Exists, "E-EXISTS", exit::USAGE),
     (Code::SameBytes, "E-SAME-BYTES", exit::USAGE),
     (Code::NoReading, "E-NO-READING", exit::FINDING),
+    (Code::Unsettled, "E-UNSETTLED", exit::FINDING),
     (Code::HomeBusy, "E-HOME-BUSY", exit::UNAVAILABLE),
     (Code::HomeMissing, "E-HOME-MISSING", exit::UNAVAILABLE),
     (Code::HomeEmpty, "E-HOME-EMPTY", exit::UNAVAILABLE),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use greenstream_core::decode::{Decoded, Given as DecodeGiven};
+use greenstream_core::decode::{Decoded, Feed, Given as DecodeGiven};
 
 use super::code::Code;
 use super::failure::exit;
@@ -101,31 +101,48 @@ fn decode(
             "`greenstream feeds list` shows the names",
         ));
     };
-    let decode_given = DecodeGiven { time_zone: given.time_zone.as_deref(), name, landed_at: clock::now() };
-    let decoder = match feed.compile(&decode_given) {
-        Ok(decoder) => decoder,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
+    match read(path, config)? {
+        Ok(bytes) => Ok(decode_by(feed, &bytes, name, given.time_zone.as_deref())),
+        Err(note) => Ok(Err(note)),
+    }
+}
+
+/// The decoded bytes of a file, or what is wrong with them and the way out.
+pub fn read(path: &Path, config: &Config) -> Result<Result<Vec<u8>, String>, Failure> {
     let file: File = open_regular(path).map_err(open::given_path)?;
-    let content = Content::new(file, path, config.file.sizes.upload_bytes_max)?.written_in(feed.encoding);
-    let bytes = match content.read_all() {
-        Ok(bytes) => bytes,
-        Err(ReadFailure::Refused(refusal)) => return Ok(Err(format!("{refusal}; {}", refusal.hint()))),
-        Err(ReadFailure::World(error)) => return Err(error.into()),
-    };
+    let content = Content::new(file, path, config.file.sizes.upload_bytes_max)?;
+    match content.read_all() {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(ReadFailure::Refused(refusal)) => Ok(Err(format!("{refusal}; {}", refusal.hint()))),
+        Err(ReadFailure::World(error)) => Err(error.into()),
+    }
+}
+
+/// What a feed makes of an upload's content as it was sent, or why it would be a dead letter.
+pub fn decode_by(feed: &Feed, bytes: &[u8], name: &str, zone: Option<&str>) -> Result<Decoded, String> {
+    let given = DecodeGiven { time_zone: zone, name, landed_at: clock::now() };
+    let decoder = feed.compile(&given).map_err(|error| error.to_string())?;
     let mut stream = decoder.stream();
-    let decoded = stream.push(&bytes).and_then(|()| stream.finish());
-    let decoded = decoded.map(|mut decoded| {
+    let mut text = Vec::new();
+    let bytes = match feed.encoding {
+        None => bytes,
+        Some(encoding) => {
+            encoding.transcoder().push(bytes, true, &mut text);
+            &text
+        }
+    };
+    let decoded = stream.push(bytes).and_then(|()| stream.finish()).map(|mut decoded| {
         // what other uploads tell of the registers is not asked for
         if let Some(interval) = decoded.registers {
             decoded.difference(interval, &mut |_, _| None);
         }
         decoded
     });
-    Ok(decoded.map_err(|refusal| format!("{refusal}; {}", refusal.hint())))
+    decoded.map_err(|refusal| format!("{refusal}; {}", refusal.hint()))
 }
 
-fn reasons(decoded: &Decoded) -> String {
+/// How many rows failed for which reason, in words.
+pub fn reasons(decoded: &Decoded) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for reject in &decoded.rejects {
         *counts.entry(reject.reason.name()).or_default() += 1;

@@ -1,10 +1,11 @@
-//! `feeds`: the profiles there are, and what a file would give.
+//! `feeds`: the profiles there are, a proposal for a file, and what a file would give.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::detect::{DetectArgs, detect};
 use super::dry_run::{check_given, dry_run};
 use super::table::Listing;
 use super::{Cli, Failure, open};
@@ -15,6 +16,8 @@ use crate::process::Given;
 pub enum FeedsCommand {
     /// The profiles there are.
     List,
+    /// A profile for a file that none is known for: with its reasons, what is unsure, and what it would give.
+    Detect(DetectArgs),
     /// What a file would give under a feed, without landing it.
     Test {
         /// The file.
@@ -46,6 +49,7 @@ pub fn feeds(cli: &Cli, command: &FeedsCommand) -> Result<ExitCode, Failure> {
             listing.print(cli.json, "no feeds").map_err(|error| Failure::io("standard output", &error))?;
             Ok(ExitCode::SUCCESS)
         }
+        FeedsCommand::Detect(args) => detect(cli, &config, args),
         FeedsCommand::Test { file, feed, time_zone } => {
             let given = Given { feed: feed.clone(), time_zone: time_zone.clone() };
             check_given(&config, &given)?;

@@ -10,6 +10,7 @@ mod act;
 mod check;
 mod code;
 mod demo;
+mod detect;
 mod dry_run;
 mod examples;
 mod explain;
