@@ -20,6 +20,7 @@ pub const SIMULATE: &str = "Examples:
 
 pub const FEEDS: &str = "Examples:
   greenstream feeds list
+  greenstream feeds detect acme.csv --time-zone Europe/Berlin
   greenstream feeds test acme.csv --feed acme
   greenstream feeds test acme.csv --feed default   # exits 65: it would be a dead letter";
 
