@@ -295,6 +295,12 @@ mod tests {
     }
 
     #[test]
+    fn dates_and_times_before_a_decimal_comma_are_no_single_field() {
+        let table = read("Zähler;Datum;Zeit;kWh\nD1;02.03.2026;00:00;0,141\nD2;02.03.2026;00:00;0,160\n");
+        assert_eq!((table.delimiter, table.names.len(), table.has_header), (b';', 4, true));
+    }
+
+    #[test]
     fn rows_that_end_with_a_delimiter_keep_their_names() {
         let table = read("Datum;Wert\n01.02.2026 00:00;0,1;\n01.02.2026 00:15;0,2;\n");
         assert!(!table.has_header && table.names_unused.is_some());
