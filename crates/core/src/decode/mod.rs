@@ -33,7 +33,6 @@ mod nem_day;
 mod number;
 pub(crate) mod numeral;
 mod plan;
-mod product;
 mod quantity;
 mod raw;
 mod records;
