@@ -255,7 +255,7 @@ impl Rules {
     }
 
     /// The profile for an upload of this name when none is given: the first, in name order, whose
-    /// pattern takes it; else the default feed where the header fits it, or else the only profile that
+    /// pattern takes it, of several the first that its header fits; else the default feed where the header fits it, or else the only profile that
     /// goes by its header; else the default feed. `head` gives the first bytes of the content.
     pub fn feed_for<'a>(
         &'a self,
@@ -263,11 +263,16 @@ impl Rules {
         default_feed: &'a str,
         head: impl FnOnce() -> Vec<u8>,
     ) -> &'a str {
-        if let Some((name, _)) = self.feeds.iter().find(|(_, feed)| feed.claims(upload_name)) {
+        let claiming: Vec<_> = self.feeds.iter().filter(|(_, feed)| feed.claims(upload_name)).collect();
+        if let [(name, _)] = claiming.as_slice() {
             return name;
         }
         let head = head();
         let fits = |feed: &Feed| feed.fits(&head, upload_name);
+        let fitting = claiming.iter().find(|(_, feed)| fits(feed)).or(claiming.first());
+        if let Some((name, _)) = fitting {
+            return name;
+        }
         if self.feeds.get(default_feed).is_none_or(fits) {
             return default_feed;
         }
