@@ -200,8 +200,10 @@ fn dialect<'t>(lines: impl Iterator<Item = &'t str>) -> Option<(u8, usize)> {
         for field in rows.flatten() {
             cells += 1.0;
             good += match Look::of(field) {
-                Look::Empty | Look::Number | Look::When => 1.0,
-                Look::Text if field.contains([';', '\t', '|']) => 0.0,
+                Look::Empty | Look::Number => 1.0,
+                // also where the fields together would pass for a date
+                Look::When | Look::Text if field.contains([';', '\t', '|']) => 0.0,
+                Look::When => 1.0,
                 Look::Text => 0.6,
             };
         }
@@ -292,6 +294,12 @@ mod tests {
     fn a_decimal_comma_does_not_make_a_column() {
         let table = read("t;a;b\n01.01.2026 00:00;0,123;1,234\n01.01.2026 00:15;0,123;1,234\n");
         assert_eq!((table.delimiter, table.names.len()), (b';', 3));
+    }
+
+    #[test]
+    fn fields_that_together_look_like_a_date_are_fields() {
+        let table = read("m;t;v\nDE01;01.01.2026 00:00;0,123\nDE01;01.01.2026 00:15;0,234\n");
+        assert_eq!((table.delimiter, table.names), (b';', ["m", "t", "v"].map(str::to_owned).to_vec()));
     }
 
     #[test]
