@@ -172,6 +172,24 @@ fn what_the_header_does_not_show_is_found_in_the_rows() {
 }
 
 #[test]
+fn times_written_otherwise_and_longer_intervals_are_followed() {
+    // ISO times, and two quarters in one
+    let mut lines = vec!["Meter;Start;Energy kWh".to_owned()];
+    for meter in ["DE0001234567", "DE0001234568"] {
+        for half in 0..48 {
+            let (hour, minute) = (half / 2, half % 2 * 30);
+            lines.push(format!("{meter};2026-03-15 {hour:02}:{minute:02};0,{}", 210 + half * 7 % 160));
+        }
+    }
+    let home = home(&[("acme_15.csv", lines.join("\n"))]);
+    let said = home.ok(&["feeds", "drift", "2"]).says("time_format").says("\"30min\"");
+    said.says("rows are 1800 s apart; it was 900 s");
+    home.ok(&["feeds", "accept", "2"]).says("96 rows");
+    assert!(readings(&home).contains(&"DE0001234567 2026-03-14T23:00:00Z 0.42".to_owned()));
+    survives_a_rebuild(&home);
+}
+
+#[test]
 fn a_unit_that_the_header_names_is_taken_and_values_stay_what_they_were() {
     let wh = renamed(3, "Meter;Time;Energy Wh").replace(";0,", ";");
     let home = home(&[("acme_03.csv", wh)]);

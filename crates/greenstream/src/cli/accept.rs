@@ -77,6 +77,11 @@ pub fn accept(cli: &Cli, config: &Config, args: &AcceptArgs) -> Result<ExitCode,
     if let Some(notice) = service.configuration_notice()? {
         eprintln!("note: {notice}");
     }
+    if feed != case.feed_name && version.feed.names.is_empty() && !version.feed.by_header {
+        eprintln!(
+            "next: no name or header means {feed}: land new files with `--feed {feed}`, or give it `names`"
+        );
+    }
     Ok(code)
 }
 

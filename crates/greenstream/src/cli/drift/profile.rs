@@ -92,3 +92,52 @@ pub fn diff(before: &str, now: &str) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::columns::sites;
+    use super::*;
+
+    const PROFILE: &str = "# ours\nname = \"x\"  # a name\nunit = \"kWh\"\nskip = [\"#\"]\n\n[columns] # all\n\
+        meter_parts = [\"Site\", [\"Register\", \"OBIS\"]]\ntimestamp = [\"Von\", \"From\"]\n\
+        only = [{ column = \"Type\", is = [\"Power\"] }]\nseason = { column = \"DST\", summer = [\"1\"] }\n\n\
+        [[columns.values]]\ncolumn = \"A\" # first\nplus = [\"B\", 7]\nmeter_suffix = \"-x\"\n";
+
+    #[test]
+    fn every_column_that_has_a_name_can_have_another() {
+        let found = sites(&toml::from_str(PROFILE).unwrap());
+        let paths: Vec<&str> = found.iter().map(|site| site.path.as_str()).collect();
+        let ends = ["meter_parts.0", "meter_parts.1", "only.0.column", "season.column", "timestamp"];
+        let ends = ends.into_iter().chain(["values.0.column", "values.0.plus.0"]);
+        assert_eq!(paths, ends.map(|end| format!("columns.{end}")).collect::<Vec<_>>());
+        for site in &found {
+            let text = revise(PROFILE, &[(site.path.clone(), "New \"one\"".to_owned())], &[]).unwrap();
+            let again = sites(&toml::from_str(&text).unwrap());
+            let now = again.iter().find(|other| other.path == site.path).unwrap();
+            assert_eq!(now.names, [site.names.clone(), vec!["New \"one\"".to_owned()]].concat());
+            assert_eq!(again.iter().filter(|other| !found.contains(other)).count(), 1, "{text}");
+            for comment in ["# ours", "# a name", "# all", "# first"] {
+                assert!(text.contains(comment), "{comment} is lost in {text}");
+            }
+        }
+        assert!(revise(PROFILE, &[("columns.value".to_owned(), "x".to_owned())], &[]).is_err());
+    }
+
+    #[test]
+    fn keys_are_set_added_and_taken_away_before_the_columns() {
+        let change = |key, now: Option<&str>| KeyChange { key, before: None, now: now.map(Into::into) };
+        let keys = [change("unit", Some("Wh")), change("decimal", Some(",")), change("skip", None)];
+        let text = revise(PROFILE, &[], &keys).unwrap();
+        assert!(
+            text.starts_with("# ours\nname = \"x\"  # a name\nunit = \"Wh\"\ndecimal = \",\"\n\n[columns]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_diff_has_every_line_of_both_texts_once() {
+        assert_eq!(diff("a\nb\nc\n", "a\nx\nc\nd\n"), ["  a", "- b", "+ x", "  c", "+ d"]);
+        assert_eq!(diff("", "a\n"), ["+ a"]);
+        assert_eq!(diff("a\n", ""), ["- a"]);
+    }
+}
