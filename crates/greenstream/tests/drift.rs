@@ -205,7 +205,8 @@ fn a_unit_that_only_the_values_show_is_not_taken() {
     let home = home(&[("acme_03.csv", wh)]);
     let before = facts(&home);
     let said = home.run(&["feeds", "drift", "2"]).exits(1).says("not settled");
-    said.says("times larger than before, as another unit, such as Wh for kWh");
+    let said = said.says("times larger than before, as another unit, such as Wh for kWh");
+    said.says("nothing in the file names the unit");
     home.run(&["feeds", "accept", "2"]).exits(1).says("E-UNSETTLED").says("--profile FILE");
     assert_eq!(facts(&home), before);
     // a person settles it
@@ -231,6 +232,26 @@ fn a_column_that_is_gone_is_not_made_up() {
         (uploads(&home), profile(&home, "acme")),
         (vec!["done 192".into(), "dead 0".into()], ACME.into())
     );
+}
+
+#[test]
+fn each_layout_is_accepted_by_itself_and_nothing_while_the_home_is_in_use() {
+    let home = home(&[
+        ("acme_03.csv", renamed(3, "Meter;Zeit;Energy kWh")),
+        ("acme_04.csv", renamed(4, "Meter;Horodate;Energy kWh")),
+    ]);
+    let before = profile(&home, "acme");
+    let serving = home.serve();
+    home.ok(&["feeds", "drift", "2"]);
+    home.run(&["feeds", "accept", "2"]).exits(69).says("E-HOME-BUSY");
+    assert_eq!(profile(&home, "acme"), before);
+    serving.terminate();
+    home.ok(&["feeds", "accept", "2"]).says("upload 2 acme_03.csv: 192 rows").says("acme_04.csv: still held");
+    assert_eq!(uploads(&home), ["done 192", "done 192", "dead 0"]);
+    home.ok(&["feeds", "accept", "3"]).says("upload 3 acme_04.csv: 192 rows");
+    assert!(profile(&home, "acme").contains("[\"Time\", \"Zeit\", \"Horodate\"]"));
+    assert_eq!(readings(&home), unchanged(&[2, 3, 4]));
+    survives_a_rebuild(&home);
 }
 
 #[test]

@@ -57,13 +57,14 @@ pub fn accept(cli: &Cli, config: &Config, args: &AcceptArgs) -> Result<ExitCode,
     };
     let (feed, saved) = plan(cli, config, &case, version, args)?;
     check(config, &feed, &saved)?;
-    let chosen = held_alike(cli, config, &case, &row, version)?;
+    let (chosen, others) = held_alike(cli, config, &case, &row, version)?;
     let given = Given { feed: (feed != case.feed_name).then(|| feed.clone()), time_zone: None };
     if args.dry_run {
         for Saved { path, .. } in &saved {
             println!("{} would be written", path.display());
         }
         println!("{} dead letters would be tried again under feed {feed}", chosen.len());
+        others.iter().for_each(|line| println!("{line}"));
         return Ok(ExitCode::SUCCESS);
     }
     // the home first: where another process owns it, nothing has been written
@@ -74,6 +75,7 @@ pub fn accept(cli: &Cli, config: &Config, args: &AcceptArgs) -> Result<ExitCode,
     }
     let mut service = Service::open(home, open::config(cli)?)?;
     let code = act::retry(cli, &mut service, &chosen, &given)?;
+    others.iter().for_each(|line| println!("{line}"));
     if let Some(notice) = service.configuration_notice()? {
         eprintln!("note: {notice}");
     }
@@ -175,14 +177,14 @@ fn check(config: &Config, feed: &str, saved: &[Saved]) -> Result<(), Failure> {
     })
 }
 
-/// The dead letters of the same feed and code that the new version reads.
+/// The dead letters of the same feed and code that the new version reads, and a line for each other.
 fn held_alike(
     cli: &Cli,
     config: &Config,
     case: &Case,
     row: &UploadRow,
     version: &Version,
-) -> Result<Vec<u32>, Failure> {
+) -> Result<(Vec<u32>, Vec<String>), Failure> {
     let code = |row: &UploadRow| row.dead.as_ref().map(|dead| dead.code.clone());
     let mut alike = Vec::new();
     let filter = Filter { upload_status: Some(UploadStatus::Dead), ..Filter::default() };
@@ -192,22 +194,20 @@ fn held_alike(
         }
         Ok(())
     })?;
-    let mut chosen = Vec::new();
+    let (mut chosen, mut others) = (Vec::new(), Vec::new());
     for other in &alike {
         let file = upload(cli, config, other)?;
         match decode_by(&version.feed, &file.bytes, &file.name, file.time_zone.as_deref()) {
             Ok(_) => chosen.push(file.upload),
-            Err(note) => {
-                println!(
-                    "upload {} {}: still held, it does not read by this version either: {}",
-                    file.upload,
-                    plain(&file.name),
-                    plain(&note)
-                );
-            }
+            Err(note) => others.push(format!(
+                "upload {} {}: still held, it does not read by this version either: {}",
+                file.upload,
+                plain(&file.name),
+                plain(&note)
+            )),
         }
     }
-    Ok(chosen)
+    Ok((chosen, others))
 }
 
 /// Writes a profile whole or not at all.

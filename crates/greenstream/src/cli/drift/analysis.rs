@@ -197,6 +197,17 @@ impl Case {
         for doubt in doubts.filter(|doubt| drift.keys.iter().any(|change| change.key == doubt.key)) {
             drift.open.push(format!("{}: {}; {}", doubt.key, doubt.question, doubt.settle));
         }
+        let of_values = |change: &Change| {
+            let path = change.path.as_deref().unwrap_or("");
+            let is_value = ["columns.value", "columns.slots"].iter().any(|start| path.starts_with(start));
+            is_value && matches!(change.fate, Fate::RenamedByRole | Fate::RenamedByPlace)
+        };
+        if drift.columns.iter().any(of_values)
+            && found.is_some_and(|found| found.doubts.iter().any(|doubt| doubt.key == "unit"))
+        {
+            let text = "nothing in the file names the unit of the values: the profile's is kept";
+            drift.unsure.push(text.to_owned());
+        }
         match drift.version.as_ref().map(|version| &version.decoded) {
             None => return,
             Some(Err(note)) => drift.open.push(note.clone()),
