@@ -628,3 +628,20 @@ fn weeks_and_slots_become_instants() {
         &["uk-electricity-1 2013-03-31T01:30:00Z 0.166 energy_to_power"],
     );
 }
+
+#[test]
+fn the_header_is_found_where_the_profile_says_whether_it_fits_or_not() {
+    let columns = "[columns]\nmeter = \"a\"\ntimestamp = \"b\"\nvalue = \"c\"";
+    let names = |keys: &str, text: &[u8]| {
+        let feed: Feed = toml::from_str(&format!("name = \"x\"\nunit = \"W\"\n{keys}\n{columns}")).unwrap();
+        feed.header_names(text).map(|names| names.join("|"))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(names("", b"\xef\xbb\xbf\"x,y\", z \r\n1,2"), some("x,y|z"));
+    assert_eq!(names("delimiter = \";\"\npreamble = 1", b"made; by\n\nx;y"), some("x|y"));
+    assert_eq!(names("skip = [\"#\"]", b"# x,y\np,q\n1,2"), some("p|q"));
+    assert_eq!(names("encoding = \"latin-1\"", b"Z\xe4hler,Zeit\n"), some("Z\u{e4}hler|Zeit"));
+    assert_eq!(names("header = false", b"1,2\n"), None);
+    assert_eq!(names("", b"\n\n"), None);
+    assert_eq!(names("preamble = 9", b"a,b\n"), None);
+}

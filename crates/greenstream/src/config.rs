@@ -254,20 +254,30 @@ impl Rules {
         self.feeds.get(feed)?.meter_of(upload_name)
     }
 
-    /// The profile for an upload of this name when none is given: the first, in name order, whose
-    /// pattern takes it; else the default feed where the header fits it, or else the only profile that
-    /// goes by its header; else the default feed. `head` gives the first bytes of the content.
+    /// The profile for an upload of this name when none is given: one whose pattern takes it, of several
+    /// the first that its header fits (those that do not ship before those that do, each in name order);
+    /// else the default feed where the header fits it, or else the only profile that goes by its header;
+    /// else the default feed. `head` gives the first bytes of the content.
     pub fn feed_for<'a>(
         &'a self,
         upload_name: &str,
         default_feed: &'a str,
         head: impl FnOnce() -> Vec<u8>,
     ) -> &'a str {
-        if let Some((name, _)) = self.feeds.iter().find(|(_, feed)| feed.claims(upload_name)) {
+        let is_shipped = |name: &str| Feed::built_in().iter().any(|(shipped, _)| *shipped == name);
+        let mut claiming: Vec<_> = self.feeds.iter().filter(|(_, feed)| feed.claims(upload_name)).collect();
+        if claiming.len() > 1 {
+            claiming.sort_by_key(|(name, _)| is_shipped(name));
+        }
+        if let [(name, _)] = claiming.as_slice() {
             return name;
         }
         let head = head();
         let fits = |feed: &Feed| feed.fits(&head, upload_name);
+        let fitting = claiming.iter().find(|(_, feed)| fits(feed)).or(claiming.first());
+        if let Some((name, _)) = fitting {
+            return name;
+        }
         if self.feeds.get(default_feed).is_none_or(fits) {
             return default_feed;
         }

@@ -133,6 +133,39 @@ fn a_header_that_one_supplier_has_chooses_its_profile() {
 }
 
 #[test]
+fn of_the_profiles_that_a_name_means_the_header_chooses() {
+    let home = Home::new();
+    for (name, column) in [("one", "a"), ("two", "b"), ("zwei", "b")] {
+        let profile = format!(
+            "name='{name}'\nnames=['x*']\nunit='kW'\nmeter={{fixed='{name}'}}\n[columns]\ntimestamp='t'\nvalue='{column}'"
+        );
+        home.configure(&format!("feeds/{name}.toml"), &profile);
+    }
+    for (column, hour) in [("a", 1), ("b", 2)] {
+        let row = format!("t,{column}\n2026-03-02T0{hour}:00:00Z,1\n");
+        home.ok(&["ingest", &home.file(&format!("x{hour}.csv"), row)]);
+    }
+    // what fits none is the first's, which says what is missing
+    home.run(&["ingest", &home.file("x3.csv", "t,c\n1,2\n")]).exits(65).says("no `a`");
+    assert_eq!(columns(&home.export("readings"), &["meter_id"]), ["one", "two"]);
+    home.is_whole();
+}
+
+#[test]
+fn of_two_profiles_for_a_name_ones_own_goes_before_one_that_ships() {
+    let home = Home::new();
+    let shelly = "Date/time UTC,Active energy Wh (A),Returned energy Wh (A)\n2025-01-11 00:10,30,0\n";
+    let own = "name='zz'\nnames=['shelly_em*']\nunit='W'\ntime_zone='UTC'\ntime_format='%Y-%m-%d %H:%M'\n\
+               meter={fixed='M'}\n[columns]\ntimestamp='Date/time UTC'\nvalue='Active energy Wh (A)'";
+    home.configure("feeds/zz.toml", own);
+    home.ok(&["ingest", &home.file("shelly_em3_a.csv", shelly)]);
+    assert_eq!(columns(&home.export("readings"), &["meter_id", "kw"]), ["M 0.03"]);
+    // and where its header is another, the shipped one reads it
+    home.ok(&["ingest", &home.file("shelly_em3_b.csv", shelly.replace("(A)", "(B)"))]);
+    assert_eq!(home.export("readings")[1]["meter_id"], "shelly_em3_b");
+}
+
+#[test]
 fn text_in_another_encoding_is_read_shown_and_judged_as_any() {
     let lines =
         "Zähler;Zeit;Leistung\nÄ1;2026-03-02T00:00:00Z;1,5\nÄ1;2026-03-02T00:15:00Z;11,25\nÄ1;spät;1\n";

@@ -36,7 +36,9 @@ impl Sandbox {
         let west = rows("MTR-000124") + &quarter("MTR-000124", 20, "-1");
         fs::write(uploads.join("south.csv"), format!("{HEADER}{west}")).unwrap();
         fs::write(uploads.join("yard.csv"), format!("{HEADER}{}", site.collect::<String>())).unwrap();
-        fs::write(folder.join("acme.csv"), "Zähler;Zeit;kWh\nA1;02.03.2026 00:00;0,25\n").unwrap();
+        let hour = (0..4).map(|i| format!("A1;02.03.2026 00:{:02};0,25\n", i * 15)).collect::<String>();
+        fs::write(folder.join("acme.csv"), format!("Zähler;Zeit;kWh\n{hour}")).unwrap();
+        fs::write(folder.join("acme-new.csv"), format!("Meter;Time;Energy kWh\n{hour}")).unwrap();
         let data = folder.join("greenstream-data/feeds");
         fs::create_dir_all(&data).unwrap();
         fs::write(data.join("acme.toml"), ACME).unwrap();
@@ -44,11 +46,12 @@ impl Sandbox {
         Sandbox { home, folder }
     }
 
-    /// The same, everything landed: the uploads, and a dead letter.
+    /// The same, everything landed: the uploads, and two dead letters.
     fn landed() -> Sandbox {
         let sandbox = Sandbox::new();
         sandbox.check("greenstream ingest my-uploads/");
         sandbox.check("greenstream ingest acme.csv   # exits 65");
+        sandbox.check("greenstream ingest acme-new.csv --feed acme   # exits 65");
         sandbox
     }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Visitor};
 
 use super::encoding::Encoding;
+use super::header::Header;
 use super::name;
 use super::plan::Given;
 use super::raw::RowLines;
@@ -379,6 +380,31 @@ impl Feed {
         };
         let given = Given { time_zone: None, name: upload_name, landed_at: Ts::MAX };
         self.compile(&given).is_ok_and(|decoder| decoder.fits(head))
+    }
+
+    /// The names in the header of an upload that begins with `head`, as far as this feed knows where the
+    /// header is and what delimits it; whether they fit is no matter. None where the feed or the upload
+    /// has no header.
+    #[must_use]
+    pub fn header_names(&self, head: &[u8]) -> Option<Vec<String>> {
+        let mut text = Vec::new();
+        let head = match self.encoding {
+            None => head,
+            Some(encoding) => {
+                encoding.transcoder().push(head, false, &mut text);
+                &text
+            }
+        };
+        let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+        let preamble = usize::try_from(self.preamble).ok()?;
+        let lines = head.split(|byte| *byte == b'\n').skip(preamble);
+        let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let line = lines.find(|line| {
+            !line.is_empty() && !self.skip.iter().any(|start| line.starts_with(start.as_bytes()))
+        })?;
+        let delimiter = u8::try_from(self.delimiter).ok()?;
+        (self.header && self.format == FileFormat::Csv).then_some(())?;
+        Header::read(line, 1, delimiter).ok().map(Header::into_names)
     }
 
     /// How rows are found again: the text's encoding, which lines hold rows, and how many each.

@@ -64,6 +64,11 @@ impl<'l> Header<'l> {
         Header { line_number, line, delimiter, names: vec![String::new(); count], what: "first line" }
     }
 
+    /// The names, in order.
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.names
+    }
+
     /// How many columns there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len()

@@ -12,7 +12,7 @@ use super::{Cli, Failure, Filter, open, read};
 use crate::change::Status;
 use crate::dataset::Dataset;
 use crate::landing::{Action, DecisionBody};
-use crate::process::Given;
+use crate::process::{Given, Service};
 use crate::store::{self, ErrorRow, Reader, StoreError, UploadStatus};
 use crate::text::count;
 
@@ -294,11 +294,16 @@ pub fn dead_letters(cli: &Cli, args: &DeadLettersArgs) -> Result<ExitCode, Failu
     let given = Given { feed: feed.clone(), time_zone: time_zone.clone() };
     super::dry_run::check_given(&open::config(cli)?, &given)?;
     let mut service = open::service(cli, "greenstream dead-letters retry")?;
-    service.retry(&chosen, &given)?;
+    retry(cli, &mut service, &chosen, &given)
+}
+
+/// Tries dead letters again and says what became of each. Exit 65 where one is dead still.
+pub fn retry(cli: &Cli, service: &mut Service, uploads: &[u32], given: &Given) -> Result<ExitCode, Failure> {
+    service.retry(uploads, given)?;
     service.finish()?;
     let reader = open::reader(cli)?;
     let mut still = 0;
-    for upload in &chosen {
+    for upload in uploads {
         if let Some(row) = reader.upload(*upload)? {
             match row.dead {
                 None => println!("upload {upload} {}: {} rows", row.landed.name, count(row.rows)),

@@ -113,9 +113,7 @@ fn target(cli: &Cli, config: &Config, name: &str) -> Result<PathBuf, Failure> {
             "choose another name; `greenstream feeds list` shows those there are",
         ));
     }
-    let beside = open::config_path(cli);
-    let folder = beside.parent().unwrap_or(Path::new(".")).join(&config.file.feeds);
-    Ok(folder.join(format!("{name}.toml")))
+    Ok(open::feeds_folder(cli, config).join(format!("{name}.toml")))
 }
 
 /// Saves a profile; what is there is never overwritten.

@@ -21,6 +21,10 @@ pub const SIMULATE: &str = "Examples:
 pub const FEEDS: &str = "Examples:
   greenstream feeds list
   greenstream feeds detect acme.csv --time-zone Europe/Berlin
+  greenstream feeds drift 4    # exits 2: it landed under no feed of its own
+  greenstream feeds drift 5    # a file of acme with other column names, held
+  greenstream feeds accept 5 --dry-run
+  greenstream feeds accept 5 --reason 'their mail of 2 March'
   greenstream feeds test acme.csv --feed acme
   greenstream feeds test acme.csv --feed default   # exits 65: it would be a dead letter";
 

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::accept::{AcceptArgs, accept};
 use super::detect::{DetectArgs, detect};
+use super::drift::drift;
 use super::dry_run::{check_given, dry_run};
 use super::table::Listing;
 use super::{Cli, Failure, open};
@@ -18,6 +20,14 @@ pub enum FeedsCommand {
     List,
     /// A profile for a file that none is known for: with its reasons, what is unsure, and what it would give.
     Detect(DetectArgs),
+    /// What has changed in a file that its profile does not fit: header, values, and the version that would.
+    Drift {
+        /// The dead letter.
+        #[arg(value_name = "UPLOAD")]
+        upload: u32,
+    },
+    /// Take the new version of a profile that `feeds drift` shows, and the uploads that are held for it.
+    Accept(AcceptArgs),
     /// What a file would give under a feed, without landing it.
     Test {
         /// The file.
@@ -50,6 +60,8 @@ pub fn feeds(cli: &Cli, command: &FeedsCommand) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         FeedsCommand::Detect(args) => detect(cli, &config, args),
+        FeedsCommand::Drift { upload } => drift(cli, &config, *upload),
+        FeedsCommand::Accept(args) => accept(cli, &config, args),
         FeedsCommand::Test { file, feed, time_zone } => {
             let given = Given { feed: feed.clone(), time_zone: time_zone.clone() };
             check_given(&config, &given)?;

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod accept;
 mod act;
 mod check;
 mod code;
 mod demo;
 mod detect;
+mod drift;
 mod dry_run;
 mod examples;
 mod explain;

@@ -143,6 +143,11 @@ pub fn config_path(cli: &Cli) -> PathBuf {
     cli.config.clone().unwrap_or_else(|| cli.home.join("greenstream.toml"))
 }
 
+/// Where the home's own profiles are (or would be).
+pub fn feeds_folder(cli: &Cli, config: &Config) -> PathBuf {
+    config_path(cli).parent().unwrap_or(Path::new(".")).join(&config.file.feeds)
+}
+
 /// Takes over the home with all its parts. Exit 69 while another process owns it.
 pub fn service(cli: &Cli, command: &str) -> Result<Service, Failure> {
     let config = config(cli)?;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use greenstream_core::decode::{Decoded, Given, Refusal, RowLines};
+use greenstream_core::decode::{Decoded, FileFormat, Given, Refusal, RowLines};
 
 use super::attempts::ATTEMPTS_MAX;
 use super::error::ProcessError;
@@ -91,7 +91,10 @@ impl Preparer {
         for _ in 0..ATTEMPTS_MAX {
             match catch_unwind(AssertUnwindSafe(|| self.decode(upload))) {
                 Ok(Ok(decoded)) => return Ok(Prepared { job, decoded: Some(Ok(decoded)) }),
-                Ok(Err(Obstacle::Dead(letter))) => return Ok(Prepared { job, decoded: Some(Err(letter)) }),
+                Ok(Err(Obstacle::Dead(letter))) => {
+                    let letter = self.with_drift(letter, upload);
+                    return Ok(Prepared { job, decoded: Some(Err(letter)) });
+                }
                 Ok(Err(Obstacle::World(error))) => return Err(error),
                 // the panic hook has told where
                 Err(_) => tracing::error!(upload = upload.landed.upload, "decoding panicked"),
@@ -99,6 +102,19 @@ impl Preparer {
         }
         let letter = super::failed_letter(ATTEMPTS_MAX);
         Ok(Prepared { job, decoded: Some(Err(letter)) })
+    }
+
+    /// Names the command that shows what has changed, where the layout no longer is what a profile says.
+    fn with_drift(&self, letter: DeadLetter, upload: &Upload) -> DeadLetter {
+        let (landed, is_layout) =
+            (&upload.landed, matches!(letter.code.as_str(), "header_unfit" | "feed_changed"));
+        let feed = self.rules.feeds.get(&landed.feed).filter(|_| is_layout && landed.feed != "default");
+        if feed.is_none_or(|feed| feed.format != FileFormat::Csv) {
+            return letter;
+        }
+        let hint =
+            format!("see what changed: `greenstream feeds drift {}`; or {}", landed.upload, letter.hint);
+        DeadLetter { hint, ..letter }
     }
 
     fn decode(&self, upload: &Upload) -> Result<DecodedUpload, Obstacle> {
