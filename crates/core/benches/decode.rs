@@ -150,64 +150,100 @@ fn measure_form(name: &str, content: &str) {
     );
 }
 
-/// Measures a shipped profile on a file of its supplier's form: a year of hours or quarter-hours.
-fn shipped(name: &str) {
-    let dsmr = "Hour Start,Electricity 1 (Dutch Users: Low Tariff),Electricity 2 (Dutch Users: Normal Tariff),\
-        Electricity 1 Returned (Dutch Users: Low Tariff),Electricity 2 Returned (Dutch Users: Normal Tariff),Gas";
-    let enphase =
-        "Date/Time,Energy Produced (Wh),Energy Consumed (Wh),Exported to Grid (Wh),Imported from Grid (Wh)";
-    let fluvius = "Van datum;Van tijdstip;Tot datum;Tot tijdstip;EAN;Meter;Metertype;Register;Volume;Eenheid;\
-        Validatiestatus";
-    let zappi = "Serial Number,Timestamp,Diverter Energy (L1) (Wh),Diverter Energy (L2) (Wh),Diverter Energy (L3) (Wh)";
-    let header = match name {
+/// The header of a supplier's files; none for profiles that are measured elsewhere.
+fn header_of(name: &str) -> Option<&'static str> {
+    Some(match name {
         "sgsc" => "customer_id,reading_datetime,general_supply_kwh",
         "ausgrid" => ",GC,GG",
-        "dsmr_reader" => dsmr,
+        "dsmr_reader" => {
+            "Hour Start,Electricity 1 (Dutch Users: Low Tariff),Electricity 2 (Dutch Users: Normal Tariff),\
+             Electricity 1 Returned (Dutch Users: Low Tariff),Electricity 2 Returned (Dutch Users: Normal Tariff),Gas"
+        }
         "eemeter" => "start,value",
-        "enphase" => enphase,
-        "fluvius" => fluvius,
-        "myenergi_zappi" => zappi,
+        "energie_manager" => "name;ean;code;moment;moment-date;value;factor;type",
+        "engie" => "\"Datum\",\"EAN\",\"Verbruik\",\"Type\",\"Piek\"",
+        "enphase" => {
+            "Date/Time,Energy Produced (Wh),Energy Consumed (Wh),Exported to Grid (Wh),Imported from Grid (Wh)"
+        }
+        "esb_networks_kwh" => "MPRN,Meter Serial Number,Read Value,Read Type,Read Date and End Time",
+        "fluvius" => {
+            "Van datum;Van tijdstip;Tot datum;Tot tijdstip;EAN;Meter;Metertype;Register;Volume;Eenheid;\
+             Validatiestatus"
+        }
+        "homewizard" => "time,Import T1 kWh,Import T2 kWh,Export T1 kWh,Export T2 kWh",
+        "myenergi_zappi" => {
+            "Serial Number,Timestamp,Diverter Energy (L1) (Wh),Diverter Energy (L2) (Wh),Diverter Energy (L3) (Wh)"
+        }
+        "pge" => "TYPE,DATE,START TIME,END TIME,USAGE (kWh),COST,NOTES",
+        "sce" => "Energy Usage Information",
+        "shelly_em" => "Date/time UTC,Active energy Wh (A),Returned energy Wh (A)",
+        "smart_meter_texas" => {
+            "ESIID,USAGE_DATE,REVISION_DATE,USAGE_START_TIME,USAGE_END_TIME,USAGE_KWH,ESTIMATED_ACTUAL,\
+             CONSUMPTION_SURPLUSGENERATION"
+        }
         "swiss_slots" => "vid,week,slot,kwh_15min",
         "uci_household" => "Date;Time;Global_active_power;Global_reactive_power;Voltage",
-        _ => return,
-    };
-    let mut text = format!("{header}\n");
-    for i in 0..200_000_u32 {
-        let (month, day) = (i / 672 % 12 + 1, i / 24 % 28 + 1);
-        let (hour, value) = (i % 24, i.wrapping_mul(2_654_435_761) % 1_000);
-        // no hour that the clocks of these zones skip
-        let hour = if (2..4).contains(&hour) { hour + 2 } else { hour };
-        let _ = match name {
-            "sgsc" => {
-                writeln!(text, "8149{:03},2013-{month:02}-{day:02} {hour:02}:00:00,0.{value:03}", i % 9)
-            }
-            "ausgrid" => writeln!(text, "2011-{month:02}-{day:02} {hour:02}:30:00,0.{value:03},0.{value:03}"),
-            "dsmr_reader" => {
-                writeln!(text, "2024-{month:02}-{day:02}T{hour:02}:00:00+01:00,0.{value:03},0.1,0,0.25,0.032")
-            }
-            "eemeter" => writeln!(text, "2013-{month:02}-{day:02} {hour:02}:30:00,0.{value:03}"),
-            "enphase" => writeln!(text, "{month:02}/{day:02}/2023 {hour:02}:00,{value},{value},0,{value}"),
-            "fluvius" => writeln!(
-                text,
-                "{day:02}-{month:02}-2021;{hour:02}:15:00;{day:02}-{month:02}-2021;{hour:02}:30:00;\
-                 =\"54144800000000{:04}\";1SAG;Digitale Meter;Afname Nacht;0,{value:03};kWh;Gevalideerd",
-                i % 50
-            ),
-            "myenergi_zappi" => {
-                writeln!(
-                    text,
-                    "Z{:02},2025-{month:02}-{day:02}T{hour:02}:00:00.000Z,{value}.50,0.25,0.25",
-                    i % 9
-                )
-            }
-            "swiss_slots" => writeln!(text, "{},w47,{},0.{value:03}", 7_855_756 + i / 672, i % 672 + 1),
-            _ => writeln!(text, "{day}/{month}/2006;{hour:02}:24:00;4.{value:03};0.418;234.840"),
-        };
+        _ => return None,
+    })
+}
+
+/// Line `i` of such a file: hours of a year, over and over.
+fn line_of(name: &str, i: u32) -> String {
+    let (month, day) = (i / 672 % 12 + 1, i / 24 % 28 + 1);
+    let (hour, value) = (i % 24, i.wrapping_mul(2_654_435_761) % 1_000);
+    // no hour that the clocks of these zones skip
+    let hour = if (1..4).contains(&hour) { hour + 3 } else { hour };
+    let iso = |year: u32| format!("{year}-{month:02}-{day:02}");
+    match name {
+        "sgsc" => format!("8149{:03},{} {hour:02}:00:00,0.{value:03}", i % 9, iso(2013)),
+        "ausgrid" => format!("{} {hour:02}:30:00,0.{value:03},0.{value:03}", iso(2011)),
+        "dsmr_reader" => format!("{}T{hour:02}:00:00+01:00,0.{value:03},0.1,0,0.25,0.032", iso(2024)),
+        "eemeter" => format!("{} {hour:02}:30:00,0.{value:03}", iso(2013)),
+        "energie_manager" => {
+            let at = 1_367_186_400 + 3_600 * i;
+            format!("Street;871717700000000001;7a;{at};{} {hour:02}:00:00;{i}.{value:03};1;0", iso(2013))
+        }
+        "engie" => {
+            let date = iso(2021);
+            format!(
+                "\"{date}T{hour:02}:00:00+01:00\",\"8716871\",\"0.{value:03}\",\"Elektriciteit\",\"false\""
+            )
+        }
+        "enphase" => format!("{month:02}/{day:02}/2023 {hour:02}:00,{value},{value},0,{value}"),
+        "esb_networks_kwh" => format!(
+            "10009999999,0000000000001,0.{value:03},Active Import Interval (kWh),{day:02}-{month:02}-2025 {hour:02}:30"
+        ),
+        "fluvius" => format!(
+            "{day:02}-{month:02}-2021;{hour:02}:15:00;{day:02}-{month:02}-2021;{hour:02}:30:00;\
+             =\"54144800000000{:04}\";1SAG;Digitale Meter;Afname Nacht;0,{value:03};kWh;Gevalideerd",
+            i % 50
+        ),
+        "homewizard" => format!("{} {hour:02}:15,{i}.{value:03},4650.277,3095.077,7450.128", iso(2022)),
+        "myenergi_zappi" => format!("Z{:02},{}T{hour:02}:00:00.000Z,{value}.50,0.25,0.25", i % 9, iso(2025)),
+        "pge" => format!("Electric usage,{},{hour:02}:00,{hour:02}:14,0.{value:03},$0.10,", iso(2025)),
+        "sce" => {
+            let date = iso(2025);
+            format!("\"{date} {hour:02}:00:00 to {date} {:02}:00:00\",\"0.{value:03}\",\"\"", hour + 1)
+        }
+        "shelly_em" => format!("{} {hour:02}:10,{value}.70,0.00", iso(2025)),
+        "smart_meter_texas" => format!(
+            "'10443720000000001,{month:02}/{day:02}/2025,,{hour:02}:15,{hour:02}:30,.{value:03},A,Consumption"
+        ),
+        "swiss_slots" => format!("{},w47,{},0.{value:03}", 7_855_756 + i / 672, i % 672 + 1),
+        _ => format!("{day}/{month}/2006;{hour:02}:24:00;4.{value:03};0.418;234.840"),
     }
+}
+
+/// Measures a shipped profile on a file of its supplier's form.
+fn shipped(name: &str) {
+    let Some(header) = header_of(name) else { return };
+    let lines = (0..200_000).map(|i| line_of(name, i));
+    let text =
+        std::iter::once(header.to_owned()).chain(lines).fold(String::new(), |text, line| text + &line + "\n");
     let (_, profile) =
         Feed::built_in().into_iter().find(|(known, _)| *known == name).expect("the profile ships");
     let feed: Feed = toml::from_str(profile).expect("the built-in feed reads");
-    let zone = (name == "enphase").then_some("Europe/Amsterdam");
+    let zone = matches!(name, "enphase" | "homewizard").then_some("Europe/Amsterdam");
     measure(&format!("profile {name}"), &feed, zone, &text);
 }
 
@@ -234,7 +270,11 @@ fn measure(name: &str, feed: &Feed, time_zone: Option<&str>, content: &str) {
     if wanted.is_some_and(|part| !name.contains(&part)) {
         return;
     }
-    let name_of = if feed.name == "uci_household" { "upload.txt" } else { "upload.csv" };
+    let name_of = match feed.name.as_str() {
+        "uci_household" => "upload.txt",
+        "sce" => "SCE_Usage_1.csv",
+        _ => "upload.csv",
+    };
     let given = Given { time_zone, name: name_of, landed_at: Ts::MAX };
     let decoder = feed.compile(&given).expect("the feed compiles");
     let one = best(|| decode(&decoder, content.as_bytes(), 1));
@@ -258,8 +298,11 @@ fn decode(decoder: &Decoder, content: &[u8], threads: usize) -> usize {
             work.into_iter().map(|chunk| chunk.join().expect("no panic")).collect()
         }),
     };
-    let decoded = layout.join(chunks).expect("the upload decodes");
+    let mut decoded = layout.join(chunks).expect("the upload decodes");
     assert!(decoded.rejects.is_empty());
+    if let Some(interval) = decoded.registers {
+        decoded.difference(interval, &mut |_, _| None);
+    }
     black_box(decoded).row_count()
 }
 

@@ -231,6 +231,20 @@ fn a_cmep_time_ends_its_interval_and_may_be_left_out_after_the_first() {
 }
 
 #[test]
+fn cmep_times_that_are_left_out_go_with_the_repeated_hour_they_follow() {
+    // ends from 01:00 to 01:45, the first time with each of them, the second with the first only
+    let first = "202510260100,,1,202510260115,,1,202510260130,,1,202510260145,,1";
+    let content = cmep("KWH", "1", "00000015", 4, "202510260100,,1,,,1,,,1,,,1");
+    let both = format!("{}{content}", cmep("KWH", "1", "00000015", 4, first));
+    let decoded = decode("cmep", Some("Europe/London"), &both).unwrap();
+    let mut instants: Vec<_> = decoded.rows.iter().map(|row| row.ts.to_string()).collect();
+    instants.sort();
+    instants.dedup();
+    let expected = ["5T23:45", "6T00:00", "6T00:15", "6T00:30", "6T00:45", "6T01:00", "6T01:15", "6T01:30"];
+    assert_eq!(instants, expected.map(|time| format!("2025-10-2{time}:00Z")));
+}
+
+#[test]
 fn both_changes_of_the_clocks_lose_no_cmep_reading() {
     let hours = |times: &[&str]| times.iter().map(|time| format!("{time},,1")).collect::<Vec<_>>().join(",");
     let autumn = ["202610250100", "202610250100", "202610250200", "202610250300"];

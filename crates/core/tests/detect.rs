@@ -224,13 +224,13 @@ fn labels_at_interval_ends_are_seen_by_their_days() {
 }
 
 #[test]
-fn a_register_is_a_finding_and_blocks() {
+fn registers_are_found_and_become_differences_where_nothing_else_says_what_was_used() {
     let row = |day: u32, hour: u32, minute: u32, n: u32| {
         format!("2026-02-0{day}T{hour:02}:{minute:02}:00Z,{}.{}\n", 8_000 + n * 7 / 10, n * 7 % 10)
     };
     let proposal = trapped(&half_hours("time,Zählerstand [kWh]", 96, row), TrapKind::Register);
     assert_eq!((proposal.registers.len(), proposal.registers[0].position), (1, 2));
-    assert!(!proposal.is_ready());
+    assert!(proposal.is_ready() && toml(&proposal).contains("registers = true\n"), "{}", toml(&proposal));
     let both = |day, hour, minute, n: u32| {
         row(day, hour, minute, n).replace('\n', &format!(",0.{}\n", n * 7 % 90 + 10))
     };

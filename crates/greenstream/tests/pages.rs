@@ -225,3 +225,39 @@ fn a_page_shows_what_landed_since_the_last_one() {
     });
     assert_eq!(json(&service, "/api/status"), home.ok(&["status", "--json"]).json());
 }
+
+#[test]
+fn a_reading_that_thousands_of_rows_lost_is_shown_by_some_of_them() {
+    let home = Home::new();
+    let rows = (0..10_020)
+        .fold(String::new(), |rows, value| rows + &format!("M,2026-03-02T00:00:00Z,0.{value:05},kW\n"));
+    home.ingest("a.csv", &rows);
+    let service = home.serve();
+    let answer = json(&service, "/api/meters/M?to=2026-03-03&days=1");
+    assert_eq!(answer["truncated"], true);
+    assert_eq!(answer["rows"].as_array().unwrap().len(), 10_001);
+    service.terminate();
+}
+
+#[test]
+fn a_browser_that_was_led_here_by_another_name_is_refused() {
+    use std::io::{Read, Write};
+    let home = Home::new();
+    home.ingest("a.csv", "M,2026-03-02T00:00:00Z,1,kW\n");
+    let service = home.serve();
+    for (host, status) in [
+        ("evil.example", "403"),
+        ("evil.example:8321", "403"),
+        ("127.0.0.1.evil.example", "403"),
+        ("localhost:8321", "200"),
+        ("127.0.0.1:1", "200"),
+        ("[::1]:8321", "200"),
+    ] {
+        let mut stream = std::net::TcpStream::connect(&service.address).unwrap();
+        write!(stream, "GET /api/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+    }
+    service.terminate();
+}

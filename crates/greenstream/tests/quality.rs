@@ -52,6 +52,18 @@ fn alerts(home: &Home) -> Vec<String> {
 }
 
 #[test]
+fn a_reading_of_a_reset_clock_makes_no_day_since_then_a_day_of_its_meter() {
+    let home = Home::new();
+    let reset = hourly("B", 2, 0..5).replace("2026-03-02", "1970-01-02");
+    home.ingest("a.csv", &format!("{}{reset}A,0001-01-02T00:00:00Z,1,kW\n", days("B", 2..4)));
+    let rows = quality(&home, &["expected"]);
+    // ten years before the newest day of the feed are counted
+    assert_eq!(rows.len(), 3_661);
+    assert!(rows[0].as_str() > "B 2016" && rows[0].ends_with(" 24"), "{}", rows[0]);
+    home.ok(&["rebuild", "--check"]);
+}
+
+#[test]
 fn each_slot_of_a_day_is_counted_by_what_it_holds() {
     let home = Home::new();
     // from noon on: a gap filled, one not, a value below the limits, a duplicate, and two slots absent

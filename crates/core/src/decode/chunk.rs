@@ -28,6 +28,8 @@ pub struct Chunk {
     /// Rows whose wall time stands for two instants: index into `rows`, and from the earlier
     /// instant (which the row has) to the later in microseconds.
     pub(crate) folds: Vec<(u32, i64)>,
+    /// Rows whose time is told from another row's: index into `rows` of that one, and their own.
+    pub(crate) followers: Vec<(u32, u32)>,
     /// Row numbers, first and last, of stretches of lines with an offset of their own in a local zone.
     pub(crate) with_offset: Vec<(u32, u32)>,
     pub(crate) row_count: u32,
@@ -44,10 +46,11 @@ struct Scratch {
     ends: FieldEnds,
     fields: Fields,
     meter: Vec<u8>,
-    /// A meter's id of several columns, a timestamp of two, a number in its plain form, or multiplied.
+    /// A meter's id of several columns, a timestamp of two, numbers in their plain form, or multiplied.
     base: Vec<u8>,
     time: Vec<u8>,
     number: Vec<u8>,
+    other: Vec<u8>,
     product: Vec<u8>,
 }
 
@@ -94,6 +97,7 @@ impl Chunk {
             line_starts: Vec::new(),
             line_lens: Vec::new(),
             folds: Vec::new(),
+            followers: Vec::new(),
             with_offset: Vec::new(),
             row_count: 0,
             bytes: 0,
@@ -320,8 +324,11 @@ impl Chunk {
         if layout.is_local && moment.is_ok_and(|moment| !moment.is_wall) {
             self.note_offset(layout.rows_per_line());
         }
-        let (mut number, mut product) =
-            (std::mem::take(&mut self.scratch.number), std::mem::take(&mut self.scratch.product));
+        let (mut number, mut other, mut product) = (
+            std::mem::take(&mut self.scratch.number),
+            std::mem::take(&mut self.scratch.other),
+            std::mem::take(&mut self.scratch.product),
+        );
         for (at, (index, suffix)) in (0_i64..).zip(&layout.values) {
             if at > 0 && rich.step != 0 {
                 moment = in_season(self.clock.moment(stamp.map(|stamp| later(stamp, at, rich.step)), clock));
@@ -333,10 +340,8 @@ impl Chunk {
                 }
                 let text = rich.numerals.plain(text, &mut number);
                 let Some(factor) = rich.factor else { return convert(layout, line, text) };
-                product.clear();
-                product.extend_from_slice(text);
-                let factor = rich.numerals.plain(field(factor), &mut number);
-                number::multiply(&mut product, factor).ok_or(Reason::ValueInvalid)?;
+                let factor = rich.numerals.plain(field(factor), &mut other);
+                number::multiply(text, factor, &mut product).ok_or(Reason::ValueInvalid)?;
                 convert(layout, line, &product)
             };
             let mut value = read(*index);
@@ -346,7 +351,8 @@ impl Chunk {
             }
             self.row(clock.latest, &base, suffix, moment, value);
         }
-        (self.scratch.number, self.scratch.product, self.scratch.base) = (number, product, base);
+        (self.scratch.number, self.scratch.other) = (number, other);
+        (self.scratch.product, self.scratch.base) = (product, base);
     }
 
     /// When the first value of such a line is, as it is written.

@@ -6,8 +6,8 @@ use super::feed::Interval;
 use super::header::shown;
 use super::line_form::LineReader;
 use super::lines::Fields;
+use super::number;
 use super::plan::ClockPlan;
-use super::product::product;
 use super::quantity::{self, MISSING, Quantity};
 use super::records::{CutLine, Records, Value};
 use super::time::Stamp;
@@ -100,18 +100,26 @@ impl Cmep {
         // times name the ends of intervals
         self.records.label(series.step);
         let mut before: Option<Moment> = None;
+        // of a repeated wall time the place in the upload decides, and those told from it go with it
+        let mut named: Option<u32> = None;
         for at in 0..series.count {
             let time = fields.get(TRIPLETS + 3 * at);
+            let kept = self.records.last_kept();
+            let is_told = time.is_empty() && series.step > 0 && before.is_some();
             let moment = match before {
-                Some(before) if time.is_empty() && series.step > 0 => {
-                    Ok(Moment { ts: before.ts.plus(series.step), shift: 0, ..before })
-                }
+                Some(before) if is_told => Ok(Moment { ts: before.ts.plus(series.step), shift: 0, ..before }),
                 _ => self.records.moment(digits::wall(time).filter(|_| time.len() == 12).map(Stamp::Wall)),
             };
             before = moment.ok();
             let value =
                 self.value(fields.get(TRIPLETS + 3 * at + 1), fields.get(TRIPLETS + 3 * at + 2), series);
             self.records.row_at(&series.meter, "", moment, value);
+            let last = self.records.last_kept().filter(|last| Some(*last) != kept);
+            match named {
+                Some(named) if is_told && last.is_some() => self.records.follows(named),
+                _ if is_told => {}
+                _ => named = last.filter(|_| moment.is_ok_and(|moment| moment.shift != 0)),
+            }
         }
     }
 
@@ -123,7 +131,7 @@ impl Cmep {
         let plain = quantity::read(text, series.conversion.as_ref());
         match (&series.constant, plain) {
             (Some(constant), Ok((Some(_), _))) => {
-                if product(text, constant, &mut self.number) {
+                if number::multiply(text, constant, &mut self.number).is_some() {
                     quantity::read(&self.number, series.conversion.as_ref())
                 } else {
                     Err(Reason::ValueInvalid)

@@ -6,7 +6,7 @@ use super::folds;
 use super::layout::Layout;
 use super::plan::{ClockPlan, EnergyPlan, ZonePlan};
 use super::{CONTENT_BYTES_MAX, Coverage, Decoded, Refusal, Reject, Row, RowIndex, Span};
-use crate::Reason;
+use crate::{Reason, Ts};
 
 /// Rows from which on failures are judged.
 const ROWS_JUDGED_MIN: u64 = 100;
@@ -107,10 +107,12 @@ pub(crate) fn settle(
     clock: &ClockPlan,
     hint: &dyn Fn(Reason) -> String,
 ) -> Result<Decoded, Refusal> {
+    let told: Vec<Option<Ts>> = all.followers.iter().map(|(named, _)| all.ts(*named)).collect();
     let late = match &clock.zone {
         ZonePlan::Local(zone) => folds::resolve(&mut all, zone, clock.latest),
         ZonePlan::Unknown | ZonePlan::Utc => Vec::new(),
     };
+    all.follow(&told);
     judge(&all, late.len() as u64, hint)?;
     let mut decoded = Decoded {
         meters: all.meters.ids().map(str::to_owned).collect(),
@@ -145,6 +147,23 @@ fn judge(all: &Chunk, late: u64, hint: &dyn Fn(Reason) -> String) -> Result<(), 
     reasons.truncate(3);
     let hint = reasons.first().map_or_else(String::new, |(reason, _)| hint(*reason));
     Err(Refusal::FeedChanged { failed, rows, reasons, hint })
+}
+
+impl Chunk {
+    fn ts(&self, index: u32) -> Option<Ts> {
+        self.rows.get(index as usize).map(|row| row.ts)
+    }
+
+    /// Moves rows along with those that tell their time, which was `told` before.
+    fn follow(&mut self, told: &[Option<Ts>]) {
+        for (at, told) in told.iter().enumerate() {
+            let Some((named, own)) = self.followers.get(at).copied() else { continue };
+            let (Some(told), Some(now)) = (*told, self.ts(named)) else { continue };
+            if let Some(row) = self.rows.get_mut(own as usize) {
+                row.ts = row.ts.plus(now.micros() - told.micros());
+            }
+        }
+    }
 }
 
 /// One chunk of all.

@@ -7,6 +7,7 @@
 //! [`Layout`], which decodes chunks of lines (as many at once as there are cores) and joins them. A
 //! [`Stream`] does the same for bytes that arrive piece by piece.
 
+mod check;
 mod chunk;
 mod clock;
 mod cmep;
@@ -33,7 +34,6 @@ mod nem_day;
 mod number;
 pub(crate) mod numeral;
 mod plan;
-mod product;
 mod quantity;
 mod raw;
 mod records;

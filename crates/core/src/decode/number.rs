@@ -66,17 +66,15 @@ pub(crate) fn milliwatts(text: &[u8], scale: &Scale) -> Option<i64> {
     Some(if negative { -size } else { size })
 }
 
-/// Multiplies the number `text` by `factor`, exactly. None where one of them is no number of at most 19
-/// digits without an exponent.
-pub(crate) fn multiply(text: &mut Vec<u8>, factor: &[u8]) -> Option<()> {
-    if factor == b"1" {
-        return Some(());
-    }
-    let ((negative, digits), (less, more)) = (sign(text), sign(factor));
-    let ((mantissa, places), (times, more_places)) = (short(digits)?, short(more)?);
-    let product = u128::from(mantissa) * u128::from(times);
+/// Writes `a` × `b` to `out` as a number, exactly. None where one of them is no number, or has more than
+/// 19 digits beside zeros at its ends: no meter sends any.
+pub(crate) fn multiply(a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let ((negative, a), (less, b)) = (sign(a), sign(b));
+    let ((a, a_tens), (b, b_tens)) = (Decimal::parse(a)?.mantissa()?, Decimal::parse(b)?.mantissa()?);
     let sign = if negative == less { "" } else { "-" };
-    *text = format!("{sign}{product}e-{}", places + more_places).into_bytes();
+    let tens = a_tens.saturating_add(b_tens);
+    out.clear();
+    out.extend_from_slice(format!("{sign}{}e{tens}", u128::from(a) * u128::from(b)).as_bytes());
     Some(())
 }
 
@@ -158,6 +156,21 @@ impl<'t> Decimal<'t> {
             _ => return None,
         };
         Some(Decimal { int, frac, exponent })
+    }
+}
+
+impl Decimal<'_> {
+    /// As a whole number times a power of ten; none where that has more than 19 digits.
+    fn mantissa(&self) -> Option<(u64, i64)> {
+        let digits = || self.int.iter().chain(self.frac);
+        let zeros = digits().rev().take_while(|digit| **digit == b'0').count();
+        let significant = digits().count() - zeros;
+        let mut number: u64 = 0;
+        for digit in digits().take(significant) {
+            number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        }
+        let places = i64::try_from(self.frac.len()).ok()? - i64::try_from(zeros).ok()?;
+        Some((number, self.exponent.saturating_sub(places)))
     }
 }
 
@@ -265,6 +278,27 @@ mod tests {
             ("1e00000000000000000000000000000000001", Some(10_000_000)),
         ] {
             check(text, &Scale::power(KW), expected);
+        }
+    }
+
+    #[test]
+    fn products_are_exact_or_none() {
+        for (a, b, expected) in [
+            ("1.5", "0.25", Some("375e-3")),
+            ("-12", "40", Some("-48e1")),
+            ("+.5", "2.", Some("10e-1")),
+            ("1e-1", "-2", Some("-2e-1")),
+            ("0.10000000000000000000", "2", Some("2e-1")),
+            ("0", "7", Some("0e1")),
+            ("9999999999999999999", "9999999999999999999", Some("99999999999999999980000000000000000001e0")),
+            ("", "2", None),
+            (".", "2", None),
+            ("1.2.3", "2", None),
+            ("123456789012345678901", "2", None),
+        ] {
+            let mut out = Vec::new();
+            let there = multiply(a.as_bytes(), b.as_bytes(), &mut out);
+            assert_eq!(there.map(|()| String::from_utf8(out).unwrap()).as_deref(), expected, "{a} × {b}");
         }
     }
 

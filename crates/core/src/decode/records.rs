@@ -102,6 +102,16 @@ impl Records {
         }
     }
 
+    /// The place of the last row that was kept.
+    pub(crate) fn last_kept(&self) -> Option<u32> {
+        u32::try_from(self.chunk.rows.len().checked_sub(1)?).ok()
+    }
+
+    /// The row kept last takes its time from another: it is moved along with that.
+    pub(crate) fn follows(&mut self, named: u32) {
+        self.chunk.followers.extend(self.last_kept().map(|own| (named, own)));
+    }
+
     /// Rejects the next rows, of which nothing can be read.
     pub(crate) fn malformed(&mut self, rows: u16) {
         if self.make_room(u32::from(rows)) {

@@ -1,7 +1,7 @@
 //! The order of an analysis: shape, time, meter, values, unit, zone; and the profile that comes of it.
 
 use super::column::{Column, Kind, values};
-use super::draft::{Draft, Time};
+use super::draft::{Draft, Label, Time};
 use super::finding::{Findings, TrapKind};
 use super::numbers::{Signs, signs};
 use super::sample::Sample;
@@ -24,7 +24,7 @@ pub(super) struct Analysis<'a> {
 }
 
 /// The order in which reasons are told: as a profile has its keys.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "delimiter",
     "header",
     "preamble",
@@ -36,6 +36,7 @@ const KEYS: [&str; 22] = [
     "time_format",
     "columns.timestamp",
     "interval",
+    "registers",
     "label",
     "unit",
     "columns.unit",
@@ -99,6 +100,11 @@ impl Analysis<'_> {
         let time = clock::time(self, &when, &texts, &keys)?;
         not_part.extend(part.map(|(at, _)| at));
         let amount = measure::amount(self, &when, &not_part, &keys, &time)?;
+        let is_energy = amount.unit.is_some_and(|unit| unit.ends_with('h'));
+        if self.found.takes_registers && !is_energy {
+            self.found.lack("unit", "registers count energy, and the unit is none of energy", "set `unit`");
+        }
+        let registers = self.found.takes_registers && is_energy;
         let mut draft = Draft {
             name: self.asked.feed.map_or_else(|| feed_name(self.asked.name), str::to_owned),
             delimiter: table.delimiter,
@@ -111,7 +117,9 @@ impl Analysis<'_> {
             missing: amount.missing,
             time_zone: None,
             time_format: time.pattern.clone(),
-            label: time.label,
+            // a register is read at an instant, whatever its label says
+            label: if registers { Label::Start } else { time.label },
+            registers,
             interval: time.interval.map(super::pace::interval_text),
             unit: amount.unit,
             unit_column: amount.unit_column,

@@ -71,7 +71,9 @@ fn is_when(text: &str) -> bool {
     let count = |sign: char| text.chars().filter(|c| *c == sign).count();
     let signs = count(':') >= 1 || count('/') >= 2 || count('-') >= 2 || count('.') >= 2;
     let words = text.chars().filter(|c| c.is_alphabetic()).count();
-    digits >= 3 && (signs || text.contains('年')) && words <= 9 && text.len() <= 48
+    // several fields of another delimiter are none
+    let is_one = !text.contains([';', '\t', '|']);
+    is_one && digits >= 3 && (signs || text.contains('年')) && words <= 9 && text.len() <= 48
 }
 
 #[cfg(test)]
@@ -100,6 +102,7 @@ mod tests {
             ("MTR-1", Look::Text),
             ("'10443720001234567", Look::Text),
             ("Total", Look::Text),
+            ("DE-0001;02.03.2026;00:00;0", Look::Text),
         ] {
             assert_eq!(Look::of(text), look, "{text}");
         }

@@ -65,6 +65,7 @@ pub(super) struct Draft {
     pub(super) time_zone: Option<String>,
     pub(super) time_format: Option<String>,
     pub(super) label: Label,
+    pub(super) registers: bool,
     pub(super) interval: Option<String>,
     pub(super) unit: Option<&'static str>,
     pub(super) unit_column: Option<String>,
@@ -114,6 +115,9 @@ impl Draft {
             if let Some(value) = value {
                 put(key, string(value));
             }
+        }
+        if self.registers {
+            put("registers", "true".to_owned());
         }
         if self.label != Label::Start {
             put("label", string(self.label.name()));

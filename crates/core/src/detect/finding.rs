@@ -92,6 +92,8 @@ pub(super) struct Findings {
     pub(super) doubts: Vec<Doubt>,
     pub(super) traps: Vec<Trap>,
     pub(super) registers: Vec<Register>,
+    /// Whether the values are those of registers: no other column holds what was used.
+    pub(super) takes_registers: bool,
 }
 
 impl Findings {

@@ -270,7 +270,7 @@ fn unit(analysis: &mut Analysis<'_>, columns: &[usize], time: &Timing) -> UnitKe
         );
     } else if let Some(times) = time
         .interval
-        .filter(|length| is_said && unit.is_energy() && *length < 3_600)
+        .filter(|length| is_said && unit.is_energy() && *length < 3_600 && !analysis.found.takes_registers)
         .map(|length| 3_600 / length)
     {
         let text = format!(

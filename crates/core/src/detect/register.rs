@@ -116,10 +116,13 @@ pub(super) fn leave_out(analysis: &mut Analysis<'_>, groups: &mut Groups, keys: 
             format!("{text}; other columns hold what was used"),
         );
     } else {
-        analysis.found.lack(
-            "columns.value",
-            format!("{text}: what was used in an interval is the difference of two readings, which this profile does not take"),
-            "ask the sender for interval values, or take the differences before sending",
+        analysis.found.takes_registers = true;
+        analysis.found.because("registers", "true", text);
+        analysis.found.doubt(
+            "registers",
+            "the values were taken for the meter's counters, of which a reading is the difference to the next",
+            &["without `registers`: values of intervals that grew all the time"],
+            "look whether the first readings are as large as they should be",
         );
     }
     analysis.found.registers = found;

@@ -200,10 +200,8 @@ fn dialect<'t>(lines: impl Iterator<Item = &'t str>) -> Option<(u8, usize)> {
         for field in rows.flatten() {
             cells += 1.0;
             good += match Look::of(field) {
-                Look::Empty | Look::Number => 1.0,
-                // also where the fields together would pass for a date
-                Look::When | Look::Text if field.contains([';', '\t', '|']) => 0.0,
-                Look::When => 1.0,
+                Look::Empty | Look::Number | Look::When => 1.0,
+                Look::Text if field.contains([';', '\t', '|']) => 0.0,
                 Look::Text => 0.6,
             };
         }
@@ -297,9 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_together_look_like_a_date_are_fields() {
-        let table = read("m;t;v\nDE01;01.01.2026 00:00;0,123\nDE01;01.01.2026 00:15;0,234\n");
-        assert_eq!((table.delimiter, table.names), (b';', ["m", "t", "v"].map(str::to_owned).to_vec()));
+    fn dates_and_times_before_a_decimal_comma_are_no_single_field() {
+        let table = read("Zähler;Datum;Zeit;kWh\nD1;02.03.2026;00:00;0,141\nD2;02.03.2026;00:00;0,160\n");
+        assert_eq!((table.delimiter, table.names.len(), table.has_header), (b';', 4, true));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     }
     let from = if path.exists() { "read" } else { "not there: every key has its default" };
     println!("{} ({from})", path.display());
-    listing.print(false, "").map_err(|error| Failure::io("standard output", &error))?;
+    listing.print(false, "")?;
     println!();
     println!("registry        {} meters", rules.meters.len());
     println!("feeds           {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));

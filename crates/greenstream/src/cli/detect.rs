@@ -87,7 +87,7 @@ pub fn detect(cli: &Cli, config: &Config, args: &DetectArgs) -> Result<ExitCode,
         _ => None,
     };
     let printed = if cli.json { report.print_json() } else { report.print(written) };
-    printed.map_err(|error| Failure::io("standard output", &error))?;
+    Failure::printed(printed)?;
     if target.is_some() && written.is_none() {
         return Err(Failure::new(
             Code::Unsettled,
@@ -140,7 +140,7 @@ fn foreign(cli: &Cli, path: &Path, found: &Foreign) -> Result<ExitCode, Failure>
         let way_out = if found.way_out.is_empty() { String::new() } else { format!("\n  {}", found.way_out) };
         writeln!(out, "{shown} looks like {}{}", escaped(&found.what), escaped(&way_out).replace("\\n", "\n"))
     };
-    printed.map_err(|error| Failure::io("standard output", &error))?;
+    Failure::printed(printed)?;
     Ok(ExitCode::from(exit::FINDING))
 }
 
@@ -223,11 +223,11 @@ impl Report<'_> {
             _ => String::new(),
         };
         writeln!(io::stdout(), "\nfirst readings{assumed}:")?;
-        listing.print(false, "none")?;
+        listing.write(false, "none")?;
         let mut books = Listing::new(&["rows", "decoded", "quarantined", "meters", "first", "last", "note"]);
         books.push(accounting(decoded).into_iter().map(|(_, value)| value).collect());
         writeln!(io::stdout(), "\nthe whole file{assumed}:")?;
-        books.print(false, "none")
+        books.write(false, "none")
     }
 
     fn print_json(&self) -> io::Result<()> {

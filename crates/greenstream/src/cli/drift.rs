@@ -31,7 +31,7 @@ pub fn drift(cli: &Cli, config: &Config, upload: u32) -> Result<ExitCode, Failur
     let (case, row) = open_case(cli, config, upload)?;
     let drift = analyse(&case);
     let printed = if cli.json { drift.print_json(&case, &row) } else { drift.print(&case, &row) };
-    printed.map_err(|error| Failure::io("standard output", &error))?;
+    Failure::printed(printed)?;
     let program = open::program(cli);
     if drift.open.is_empty() {
         eprintln!("next: `{program} feeds accept {upload}` takes this version, and the files held for it");
@@ -136,7 +136,7 @@ impl Drift {
             ranges.as_ref().map(cells).into_iter().for_each(|row| listing.push(row));
         }
         writeln!(io::stdout(), "\nvalues:")?;
-        listing.print(false, "none")?;
+        listing.write(false, "none")?;
         let mut out = io::stdout().lock();
         for (title, list) in [("not settled", &self.open), ("unsure", &self.unsure)] {
             if !list.is_empty() {
@@ -181,7 +181,7 @@ impl Drift {
             ]);
         }
         writeln!(io::stdout(), "\nheader:")?;
-        listing.print(false, "columns are found by position")?;
+        listing.write(false, "columns are found by position")?;
         if self.keys.is_empty() {
             return Ok(());
         }
@@ -190,7 +190,7 @@ impl Drift {
             keys.push(vec![change.key.into(), shown(change.before.as_ref()), shown(change.now.as_ref())]);
         }
         writeln!(io::stdout(), "\nwritten otherwise:")?;
-        keys.print(false, "nothing")
+        keys.write(false, "nothing")
     }
 
     fn print_json(&self, case: &Case, row: &UploadRow) -> io::Result<()> {

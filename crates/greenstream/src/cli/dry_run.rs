@@ -82,7 +82,7 @@ pub fn dry_run(cli: &Cli, files: &[PathBuf], given: &Given) -> Result<ExitCode, 
         }
         listing.push(row);
     }
-    listing.print(cli.json, "no files").map_err(|error| Failure::io("standard output", &error))?;
+    listing.print(cli.json, "no files")?;
     Ok(code)
 }
 

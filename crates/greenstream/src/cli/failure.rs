@@ -71,6 +71,19 @@ impl Failure {
         Failure { exit: exit::IO, ..Failure::new(code, message, hint) }
     }
 
+    /// What became of printing to standard output: a reader such as `head` that has seen enough is no failure.
+    ///
+    /// # Errors
+    /// Any other.
+    pub fn printed(result: std::io::Result<()>) -> Result<(), Failure> {
+        match result {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Failure::io("standard output", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same failure at a place, with the offending text as it stands there (or none).
     pub fn at(self, place: impl Display, excerpt: impl Display) -> Failure {
         Failure { place: place.to_string(), excerpt: excerpt.to_string(), ..self }

@@ -56,7 +56,7 @@ pub fn feeds(cli: &Cli, command: &FeedsCommand) -> Result<ExitCode, Failure> {
                     feed.time_zone.as_deref().unwrap_or("as written").into(),
                 ]);
             }
-            listing.print(cli.json, "no feeds").map_err(|error| Failure::io("standard output", &error))?;
+            listing.print(cli.json, "no feeds")?;
             Ok(ExitCode::SUCCESS)
         }
         FeedsCommand::Detect(args) => detect(cli, &config, args),

@@ -182,9 +182,9 @@ const LISTED_MAX: usize = 60;
 
 fn print_listing(cli: &Cli, listing: &Listing) -> Result<(), Failure> {
     if cli.json || listing.len() <= LISTED_MAX {
-        return listing.print(cli.json, "no files").map_err(|error| Failure::io("standard output", &error));
+        return listing.print(cli.json, "no files");
     }
-    listing.only_noted().print(false, "").map_err(|error| Failure::io("standard output", &error))
+    listing.only_noted().print(false, "")
 }
 
 fn summary(reader: &Reader, totals: &[u64; 4], files: usize, took: Duration) -> Result<(), Failure> {

@@ -135,7 +135,7 @@ pub fn quality(cli: &Cli, args: &QualityArgs) -> Result<ExitCode, Failure> {
         listing.push(line(key, &counts));
     }
     listing.push(line("total".to_owned(), &total));
-    listing.print(false, "").map_err(|error| Failure::io("standard output", &error))?;
+    listing.print(false, "")?;
     eprintln!("days {first} to {last} ({})", survey.zone().name());
     if shown < all {
         let order = if by == By::Day { "first" } else { "worst" };

@@ -64,7 +64,7 @@ pub fn list(cli: &Cli, dataset: Dataset, filter: &Filter, none: &str) -> Result<
         Ok(())
     })?;
     let full = filter.limit > 0 && listing.len() >= filter.limit;
-    listing.print(cli.json, none).map_err(|error| Failure::io("standard output", &error))?;
+    listing.print(cli.json, none)?;
     if full && !cli.json {
         eprintln!("the first {}; --limit 0 shows all", filter.limit);
     }
@@ -98,7 +98,7 @@ pub fn dead_letters(cli: &Cli, filter: &Filter) -> Result<ExitCode, Failure> {
         ]);
         Ok(())
     })?;
-    listing.print(cli.json, "no dead letters").map_err(|error| Failure::io("standard output", &error))?;
+    listing.print(cli.json, "no dead letters")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -111,7 +111,7 @@ pub fn meters(cli: &Cli, filter: &Filter) -> Result<ExitCode, Failure> {
         let flags = serde_json::from_str(&flags).unwrap_or(Value::Null);
         listing.push(vec![meter.into(), ts.into(), kw.into(), flags]);
     }
-    listing.print(cli.json, "no meters").map_err(|error| Failure::io("standard output", &error))?;
+    listing.print(cli.json, "no meters")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -30,12 +30,8 @@ pub fn completions(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
     // into memory first: the generator panics where standard output is closed early
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "greenstream", &mut script);
-    match stdout().write_all(&script) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::io("standard output", &error))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    Failure::printed(stdout().write_all(&script))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Carries out `man`: a page for the program and one for each command.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 
+use super::Failure;
 use crate::text::{escaped, plain};
 
 /// A listing: named columns, rows of JSON values.
@@ -30,15 +31,12 @@ impl Listing {
     }
 
     /// Prints to standard output: a JSON array, or a table, or `none` in words where it is empty.
-    pub fn print(&self, json: bool, none: &str) -> io::Result<()> {
-        match self.write(json, none) {
-            // a reader such as `head` that has seen enough is no failure
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
-        }
+    pub fn print(&self, json: bool, none: &str) -> Result<(), Failure> {
+        Failure::printed(self.write(json, none))
     }
 
-    fn write(&self, json: bool, none: &str) -> io::Result<()> {
+    /// The same, for printing as a part of more.
+    pub fn write(&self, json: bool, none: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if json {
             return writeln!(out, "{}", self.objects());

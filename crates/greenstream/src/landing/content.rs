@@ -74,6 +74,8 @@ struct Text {
     /// UTF-8, of which `given` bytes are given.
     ready: Vec<u8>,
     given: usize,
+    /// The bytes are at their end, and the transcoder has been told so.
+    ended: bool,
 }
 
 enum Decoder {
@@ -142,6 +144,7 @@ impl Content {
             block: vec![0; TEXT_BYTES],
             ready: Vec::new(),
             given: 0,
+            ended: false,
         });
         Content { text, ..self }
     }
@@ -240,13 +243,15 @@ impl Read for Decoder {
 impl Text {
     fn read(&mut self, decoder: &mut Decoder, buffer: &mut [u8]) -> io::Result<usize> {
         while self.given == self.ready.len() {
+            // to read on at the end is no fault, and finds nothing
+            if self.ended {
+                return Ok(0);
+            }
             let read = decoder.read(&mut self.block)?;
             (self.given, self.ready) = (0, std::mem::take(&mut self.ready));
             self.ready.clear();
-            self.transcoder.push(&self.block[..read], read == 0, &mut self.ready);
-            if read == 0 && self.ready.is_empty() {
-                return Ok(0);
-            }
+            self.ended = read == 0;
+            self.transcoder.push(&self.block[..read], self.ended, &mut self.ready);
         }
         let count = (&self.ready[self.given..]).read(buffer)?;
         self.given += count;

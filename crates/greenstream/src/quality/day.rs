@@ -27,12 +27,13 @@ pub(super) fn count<E: From<StoreError>>(
     let mut feeds: FxHashMap<Meter, u16> = FxHashMap::default();
     let mut due = Due::new(survey, meters);
     let mut readings: Vec<Vec<Seen>> = Vec::new();
-    for day in days.clone() {
+    let first = due.first_day().map_or(*days.end(), |first| first.max(*days.start()));
+    for day in first..=*days.end() {
         let bounds = survey.zone().day_bounds(day);
         let meters = due.on(survey, day, bounds.0);
         readings.resize(meters.len(), Vec::new());
         load(survey, meters, bounds, &mut readings)?;
-        if day == *days.start() {
+        if day == first {
             prepare(survey, &mut learner, meters, day, &readings)?;
         }
         for (meter, of_day) in meters.iter().zip(&readings) {
@@ -70,6 +71,11 @@ impl Due {
         let mut to_come: Vec<(i32, Meter)> = meters.iter().filter_map(first).collect();
         to_come.sort_unstable_by(|a, b| b.cmp(a));
         Due { to_come, now: Vec::new() }
+    }
+
+    /// The first day of any of them.
+    fn first_day(&self) -> Option<i32> {
+        self.to_come.last().map(|(first, _)| *first)
     }
 
     fn on(&mut self, survey: &Survey<'_>, day: i32, begin: Ts) -> &[Meter] {

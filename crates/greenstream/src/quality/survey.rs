@@ -17,6 +17,10 @@ use crate::store::{Reader, Store, StoreError};
 /// Meter days that are held at once to bring them into order: about 200 MB.
 const HELD: usize = 2_000_000;
 
+/// Days before the newest of a feed that are counted, ten years: one reading from a clock that was reset
+/// must not make every day since then a day of its meter.
+const DAYS_MAX: i32 = 3_660;
+
 /// Fewer meters than this are not worth a thread.
 const METERS_MIN: usize = 2_000;
 /// Meter days sent from thread to thread at once.
@@ -27,7 +31,7 @@ const NEAR: i64 = 2 * HOUR;
 /// A meter's series, from end to end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
-    /// The first day with readings.
+    /// The first day with readings, or [`DAYS_MAX`] days ago.
     pub first_day: i32,
     /// The last one.
     pub last_day: i32,
@@ -87,7 +91,15 @@ impl<'r> Survey<'r> {
                 reached(&mut of_feed.map(|extent| extent.newest).collect::<Vec<_>>())
             })
             .collect();
-        Ok(Survey { reader, fleet: Arc::new(Fleet { rules, names, extents, landings, reached }) })
+        let mut fleet = Fleet { rules, names, extents, landings, reached };
+        for at in 0..fleet.extents.len() {
+            if let Some(extent) = fleet.extents[at] {
+                let first = fleet.zone().day(fleet.until(&extent)).saturating_sub(DAYS_MAX);
+                let first_day = extent.first_day.max(first);
+                fleet.extents[at] = Some(Extent { first_day, ..extent });
+            }
+        }
+        Ok(Survey { reader, fleet: Arc::new(fleet) })
     }
 
     /// Counts the days of `meters` (sorted by number), in no order; days on which nothing is expected are
@@ -138,8 +150,19 @@ impl<'r> Survey<'r> {
         sink: &mut dyn FnMut(MeterDay) -> Result<(), E>,
     ) -> Result<(), E> {
         meters.sort_unstable_by(|a, b| self.meter(*a).cmp(self.meter(*b)));
-        let length = usize::try_from(days.end().saturating_sub(*days.start())).unwrap_or(0) + 1;
-        for part in meters.chunks((HELD / length).max(1)) {
+        let length = |meter: &Meter| {
+            let first = self.extent(*meter).map_or(*days.end(), |extent| extent.first_day.max(*days.start()));
+            usize::try_from(days.end().saturating_sub(first)).unwrap_or(0) + 1
+        };
+        let mut rest = meters.as_slice();
+        while !rest.is_empty() {
+            let mut held = 0;
+            let fits = rest.iter().take_while(|meter| {
+                held += length(meter);
+                held <= HELD
+            });
+            let (part, after) = rest.split_at(fits.count().max(1));
+            rest = after;
             let mut numbers = part.to_vec();
             numbers.sort_unstable();
             let mut held: Vec<MeterDay> = Vec::new();

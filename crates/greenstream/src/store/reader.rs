@@ -189,10 +189,18 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn losers(&self, meter: Meter, ts: Ts) -> Result<Vec<SupersededRow>, StoreError> {
+        self.first_losers(meter, ts, u32::MAX)
+    }
+
+    /// The first of them, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn first_losers(&self, meter: Meter, ts: Ts, limit: u32) -> Result<Vec<SupersededRow>, StoreError> {
         self.all(
             "SELECT upload, row_number, kw, flags FROM t_superseded WHERE ts = ?1 AND meter = ?2
-             ORDER BY upload, row_number",
-            params![ts.micros(), meter.0],
+             ORDER BY upload, row_number LIMIT ?3",
+            params![ts.micros(), meter.0, limit],
             |row| {
                 Ok(SupersededRow {
                     upload: row.get(0)?,

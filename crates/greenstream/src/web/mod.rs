@@ -1,13 +1,13 @@
 //! The service's pages, health, metrics and API, on loopback.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::middleware::map_response;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::oneshot;
@@ -158,7 +158,24 @@ fn routes(places: Arc<Places>) -> Router {
         .route("/api/meters", get(api::meters))
         .route("/api/meters/{id}", get(api::meter))
         .layer(map_response(guard))
+        .layer(from_fn(ask_here))
         .with_state(places)
+}
+
+/// Refuses a browser that was led here by another name: a page of others could then read every answer.
+async fn ask_here(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let name = host.map_or("localhost", |host| {
+        host.rsplit_once(':').map_or(host, |(name, port)| {
+            if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
+        })
+    });
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    if name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok() {
+        return next.run(request).await;
+    }
+    let way_out = "ask for localhost or an address; a proxy before this server must set the Host header so\n";
+    (StatusCode::FORBIDDEN, way_out).into_response()
 }
 
 /// What every answer says to a browser.

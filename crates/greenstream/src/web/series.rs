@@ -196,20 +196,24 @@ pub fn of(reader: &Reader, meter: Meter, id: &str, from: Ts, to: Ts) -> Result<S
         Ok::<_, StoreError>(())
     })?;
     let full = usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
-    let truncated = stored >= full || points.len() - stored >= full;
-    add_superseded(&state, meter, &mut points)?;
+    let mut truncated = stored >= full || points.len() - stored >= full;
+    truncated |= add_superseded(&state, meter, &mut points)?;
     points.sort_by_key(|point| (point.ts, point.upload, point.row_number));
     Ok(Series { points, truncated })
 }
 
-/// The rows that lost to those in `points`: a winner says by its flag that there are some.
-fn add_superseded(reader: &Reader, meter: Meter, points: &mut Vec<Point>) -> Result<(), StoreError> {
+/// The rows that lost to those in `points`: a winner says by its flag that there are some. True where
+/// there are as many as one answer holds, and more may have been left out.
+fn add_superseded(reader: &Reader, meter: Meter, points: &mut Vec<Point>) -> Result<bool, StoreError> {
     let won = |point: &&Point| point.flags.has(Flag::Duplicate);
     let mut instants: Vec<Ts> = points.iter().filter(won).map(|point| point.ts).collect();
     instants.sort_unstable();
     instants.dedup();
+    let mut room = u32::try_from(ROWS_MAX).unwrap_or(u32::MAX);
     for ts in instants {
-        points.extend(reader.losers(meter, ts)?.into_iter().map(|row| Point {
+        let lost = reader.first_losers(meter, ts, room)?;
+        room = room.saturating_sub(u32::try_from(lost.len()).unwrap_or(u32::MAX));
+        points.extend(lost.into_iter().map(|row| Point {
             ts,
             kw: row.kw,
             mark: Mark::Superseded,
@@ -219,6 +223,9 @@ fn add_superseded(reader: &Reader, meter: Meter, points: &mut Vec<Point>) -> Res
             reason: None,
             raw: None,
         }));
+        if room == 0 {
+            break;
+        }
     }
-    Ok(())
+    Ok(room == 0)
 }

@@ -24,7 +24,7 @@ pub fn comparison(score: &Score) -> Result<(), Failure> {
             line.signed.map(|signed| share(line.found, signed)).into(),
         ]);
     }
-    listing.print(false, "").map_err(|error| Failure::io("standard output", &error))?;
+    listing.print(false, "")?;
     println!(
         "recall: found of injected; precision: found of all that show so. What is not a defect and shows so"
     );

@@ -108,6 +108,34 @@ fn a_bomb_stops_at_the_limit() {
 }
 
 #[test]
+fn text_in_another_encoding_may_be_read_beyond_its_end_and_end_within_a_character() {
+    let utf16: Vec<u8> = "m,t\nä,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (encoding, sent, expected) in [
+        ("utf-16", utf16.clone(), "m,t\nä,1\n".as_bytes()),
+        ("utf-16", [utf16.as_slice(), b"x"].concat(), "m,t\nä,1\n\0".as_bytes()),
+        ("shift_jis", b"m,1\n\x81".to_vec(), b"m,1\n\xff"),
+    ] {
+        for received in [sent.clone(), gzip(&sent)] {
+            let (_dir, landing) = land(&received);
+            let encoding = greenstream_core::decode::Encoding::named(encoding);
+            let mut content = landing.content(1, 1_000).unwrap().written_in(encoding);
+            let mut text = Vec::new();
+            // in two parts, and on at the end
+            content.by_ref().take(4).read_to_end(&mut text).unwrap();
+            content.read_to_end(&mut text).unwrap();
+            for _ in 0..3 {
+                assert_eq!(content.read(&mut [0; 8]).unwrap(), 0);
+            }
+            let expected = match expected.strip_suffix(b"\0") {
+                Some(whole) => [whole, b"\xff"].concat(),
+                None => expected.to_vec(),
+            };
+            assert_eq!(text, expected);
+        }
+    }
+}
+
+#[test]
 fn a_range_beyond_the_damage_is_refused_and_one_before_it_is_read() {
     let long: Vec<u8> = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let whole = gzip(&long);
