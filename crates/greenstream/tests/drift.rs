@@ -87,6 +87,9 @@ fn survives_a_rebuild(home: &Home) {
     home.is_whole();
     home.ok(&["rebuild"]);
     assert_eq!((uploads(home), readings(home)), before);
+    let configuration = home.ok(&["status", "--json"]).json()["configuration"].clone();
+    let version = |side: &str| configuration[side].to_string().replace('"', "");
+    assert_eq!(version("journal"), version("database"), "a rebuild judges by the last version");
     home.is_whole();
 }
 

@@ -113,10 +113,10 @@ impl Judging {
     }
 
     /// A new configuration holds for all that is judged by it: all there is, while that is nothing,
-    /// or in a rebuild, which reads the last one first. Otherwise the store keeps the older version
-    /// until it is rebuilt.
+    /// or in a rebuild (which raises no alerts), where the last one judges everything. Otherwise the
+    /// store keeps the older version until it is rebuilt.
     fn configure(&mut self, set: &mut ChangeSet, version: u32) {
-        if self.uploads_judged == 0 {
+        if self.uploads_judged == 0 || !self.raising {
             set.configuration = Some(version.to_string());
         }
     }
