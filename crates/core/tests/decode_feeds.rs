@@ -289,6 +289,21 @@ fn a_column_tells_the_repeated_hour_apart() {
 }
 
 #[test]
+fn a_revision_is_a_whole_number() {
+    check(
+        "unit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\nrevision='r'",
+        "m,t,v,r\nA,1772415000,1,0\nA,1772415000,2,999999999\nA,1772415900,3,\nA,1772416800,4,1.5\nA,1772417700,,x\n",
+        &[
+            "A 2026-03-02T01:30:00Z 1",
+            "A 2026-03-02T01:30:00Z 2",
+            "A 2026-03-02T01:45:00Z value_invalid",
+            "A 2026-03-02T02:00:00Z value_invalid",
+            "A 2026-03-02T02:15:00Z value_invalid",
+        ],
+    );
+}
+
+#[test]
 fn what_follows_the_start_of_an_interval_may_be_passed_over() {
     check(
         "unit='kW'\ntime_zone='UTC'\ntime_format='%Y-%m-%d %H:%M:%S to %*'\n[columns]\nmeter='m'\n\

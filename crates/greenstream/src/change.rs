@@ -42,6 +42,8 @@ pub struct ChangeSet {
     /// What cumulative registers showed, of an upload that tells them. Sorted by (meter, ts), each key
     /// once; it replaces what was known of the instant.
     pub registers: Vec<Register>,
+    /// Revisions of rows, of an upload whose feed has them. Sorted by (meter, ts, row).
+    pub revisions: Vec<Revision>,
     /// Rows of `superseded` in the store that win again, by (upload, row_number).
     pub revived: Vec<(u32, u32)>,
     /// What a day of a meter holds, in the reporting zone; one entry for each (meter, day) touched.
@@ -66,7 +68,8 @@ impl ChangeSet {
     /// How much it is to carry and to commit, in rows; at least 1.
     pub fn weight(&self) -> usize {
         let queued = self.rejects.len() + self.superseded.len();
-        (self.inserted.len() + 2 * self.replaced.len() + queued + self.registers.len()).max(1)
+        (self.inserted.len() + 2 * self.replaced.len() + queued + self.registers.len() + self.revisions.len())
+            .max(1)
     }
 }
 
@@ -145,6 +148,33 @@ pub struct Register {
     pub upload: u32,
     /// Its row, from 1.
     pub row_number: u32,
+}
+
+/// Which version of its reading a row is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Revision {
+    /// Whose reading.
+    pub meter: Meter,
+    /// Which reading.
+    pub ts: Ts,
+    /// The upload, from 1.
+    pub upload: u32,
+    /// The row, from 1.
+    pub row_number: u32,
+    /// The greater goes first.
+    pub revision: u32,
+}
+
+impl Revision {
+    /// Those of a reading in a change set, with the feed of the upload that it lands.
+    pub fn of_set(set: &ChangeSet, meter: Meter, ts: Ts) -> impl Iterator<Item = (Revision, String)> {
+        let first = set.revisions.partition_point(|revision| (revision.meter, revision.ts) < (meter, ts));
+        let own = set.revisions.iter().skip(first);
+        own.take_while(move |revision| (revision.meter, revision.ts) == (meter, ts)).map(|revision| {
+            let landed = set.landed.iter().find(|landed| landed.upload == revision.upload);
+            (*revision, landed.map_or_else(String::new, |landed| landed.feed.clone()))
+        })
+    }
 }
 
 /// The kinds of episode. The discriminant reaches disk and may only grow.

@@ -152,6 +152,30 @@ fn of_the_profiles_that_a_name_means_the_header_chooses() {
 }
 
 #[test]
+fn a_greater_revision_wins_against_later_uploads_and_among_those_that_lost() {
+    let home = Home::new();
+    let profile =
+        "name='rev'\nnames=['r*']\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\nrevision='r'";
+    home.configure("feeds/rev.toml", profile);
+    let row = |value, revision| format!("m,t,v,r\nM,2026-03-02T00:00:00Z,{value},{revision}\n");
+    for (name, value, revision) in
+        [("r1.csv", "1", 2), ("r2.csv", "11", 3), ("r3.csv", "3", 1), ("r4.csv", "4", 0)]
+    {
+        home.ok(&["ingest", &home.file(name, row(value, revision))]);
+    }
+    assert_eq!(queue(&home), ["2 1 11 value_above_limit open"]);
+    home.ok(&["errors", "discard", "2:1"]);
+    assert_eq!(readings(&home), ["1 1 1 duplicate"]);
+    home.ok(&["errors", "undo", "2:1"]);
+    assert_eq!(queue(&home), ["2 1 11 value_above_limit open"]);
+    // a file of another feed wins by landing later
+    home.ingest("default.csv", "M,2026-03-02T00:00:00Z,5,kW\n");
+    assert_eq!(readings(&home), ["5 1 5 duplicate"]);
+    assert_eq!(home.books(), [5, 1, 0, 4]);
+    survives_a_rebuild(&home);
+}
+
+#[test]
 fn of_two_profiles_for_a_name_ones_own_goes_before_one_that_ships() {
     let home = Home::new();
     let shelly = "Date/time UTC,Active energy Wh (A),Returned energy Wh (A)\n2025-01-11 00:10,30,0\n";

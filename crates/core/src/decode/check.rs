@@ -93,6 +93,9 @@ impl Feed {
         if is_held && !self.unit.is_some_and(Unit::is_energy) {
             return Err("`registers` and `intervals` need a `unit` of energy: Wh, kWh or MWh");
         }
+        if self.registers && self.columns.revision.is_some() {
+            return Err("of `registers` the last to land has the word: leave `columns.revision` out");
+        }
         if self.registers && (self.interval.is_none() || self.label != Label::Start) {
             return Err("`registers` need the `interval` from one to the next, and no `label`");
         }
@@ -115,7 +118,8 @@ impl Feed {
         let when = columns.timestamp.iter().chain(&columns.date).chain(&columns.time).chain(&columns.slot);
         let values = columns.values.iter().flat_map(|value| [&value.column].into_iter().chain(&value.plus));
         let slots = columns.slots.iter().map(|slots| &slots.first);
-        let only = columns.only.iter().map(|only| &only.column).chain(&columns.factor).chain(&columns.offset);
+        let only = columns.only.iter().map(|only| &only.column).chain(&columns.factor);
+        let only = only.chain(&columns.offset).chain(&columns.revision);
         let others = only.chain(columns.season.iter().map(|season| &season.column)).chain(slots);
         whose.chain(when).chain(&columns.value).chain(values).chain(others).any(is_named)
     }

@@ -37,6 +37,8 @@ pub struct Chunk {
     pub(crate) skipped: u64,
     /// More bytes or rows than one upload may have; nothing of them is kept.
     pub(crate) too_large: bool,
+    /// Of the line that is being read, as rows have it.
+    revision: u32,
     clock: Clock,
     scratch: Scratch,
 }
@@ -103,6 +105,7 @@ impl Chunk {
             bytes: 0,
             skipped: 0,
             too_large: false,
+            revision: 0,
             clock: Clock::new(),
             scratch: Scratch::default(),
         }
@@ -286,7 +289,8 @@ impl Chunk {
                 self.folds.push((u32::try_from(self.rows.len()).unwrap_or(u32::MAX), moment.shift));
             }
             let flags = Flags::from_bits(moment.flags.bits() | flags.bits());
-            self.rows.push(Row { meter, row_number: self.row_count, ts: moment.ts, kw, flags });
+            let revision = self.revision;
+            self.rows.push(Row { meter, row_number: self.row_count, ts: moment.ts, kw, flags, revision });
         } else {
             self.reject(latest, base, suffix, moment, value.err());
         }
@@ -314,6 +318,8 @@ impl Chunk {
             base.push(b'-');
             base.extend_from_slice(part);
         }
+        let revision = rich.revision.map(|column| revision_number(field(column)));
+        self.revision = revision.flatten().unwrap_or(0);
         let stamp = self.rich_stamp(layout, rich, line);
         let is_summer = rich.season.as_ref().map(|(column, summer)| is_one_of(field(*column), summer));
         let in_season = |moment: Result<Moment, Reason>| match is_summer {
@@ -344,7 +350,7 @@ impl Chunk {
                 number::multiply(text, factor, &mut product).ok_or(Reason::ValueInvalid)?;
                 convert(layout, line, &product)
             };
-            let mut value = read(*index);
+            let mut value = if revision == Some(None) { Err(Reason::ValueInvalid) } else { read(*index) };
             let plus = usize::try_from(at).ok().and_then(|at| rich.plus.get(at));
             for index in plus.into_iter().flatten() {
                 value = value.and_then(|sum| add(sum, read(*index)?));
@@ -512,6 +518,14 @@ fn later(stamp: Stamp, count: i64, step: i64) -> Stamp {
         Stamp::Instant { micros, shifted } => Stamp::Instant { micros: micros.saturating_add(more), shifted },
         Stamp::Wall(wall) => Stamp::Wall(wall.saturating_add(more)),
     }
+}
+
+/// A revision as rows have it; none where it is no whole number of at most nine digits.
+fn revision_number(text: &[u8]) -> Option<u32> {
+    let digits =
+        std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let number: u32 = digits.parse().ok().filter(|_| digits.len() <= 9)?;
+    Some(number + 1)
 }
 
 /// How many intervals lie before the one of this number; none where it is no number from 1.

@@ -165,6 +165,9 @@ pub struct Columns {
     /// What the values of the line are multiplied by, exactly.
     #[serde(default)]
     pub factor: Option<Column>,
+    /// Which version of its reading the line is, a whole number: the greater goes before later uploads.
+    #[serde(default)]
+    pub revision: Option<Column>,
     /// The offset from UTC of a timestamp that has none: `Z`, `+02`, `+0200` or `+02:00`.
     #[serde(default)]
     pub offset: Option<Column>,
@@ -322,6 +325,7 @@ impl Feed {
                 slots: None,
                 unit: Some(column("energy_unit")),
                 factor: None,
+                revision: None,
                 offset: None,
                 season: None,
                 only: Vec::new(),

@@ -45,6 +45,7 @@ pub(crate) struct Rich {
     /// What is added to each of the layout's values, in their order.
     pub(crate) plus: Vec<Vec<usize>>,
     pub(crate) factor: Option<usize>,
+    pub(crate) revision: Option<usize>,
     pub(crate) offset: Option<usize>,
     /// The column that tells summer, and what it holds then.
     pub(crate) season: Option<(usize, Vec<String>)>,
@@ -271,7 +272,12 @@ impl RichPlan {
     /// Its columns, in the order in which [`Rich::new`] takes their places.
     fn columns(&self) -> impl Iterator<Item = &Column> {
         let whose = self.time.iter().chain(&self.slot).chain(&self.meter_parts);
-        let told = self.factor.iter().chain(&self.offset).chain(self.season.iter().map(|(column, _)| column));
+        let told = self
+            .factor
+            .iter()
+            .chain(&self.revision)
+            .chain(&self.offset)
+            .chain(self.season.iter().map(|(column, _)| column));
         let told = told.chain(self.only.iter().map(|(column, _)| column));
         whose.chain(self.plus.iter().flatten()).chain(self.slots.iter().map(|(first, _)| first)).chain(told)
     }
@@ -292,11 +298,13 @@ impl Rich {
             plan.plus.iter().map(|plus| plus.iter().map(|_| next()).collect()).collect();
         let slots = plan.slots.as_ref().map(|(_, count)| (next(), *count));
         let factor = plan.factor.as_ref().map(|_| next());
+        let revision = plan.revision.as_ref().map(|_| next());
         let offset = plan.offset.as_ref().map(|_| next());
         let season = plan.season.as_ref().map(|(_, summer)| (next(), summer.clone()));
         let only = plan.only.iter().map(|(_, texts)| (next(), texts.clone())).collect();
         let rich = Rich {
             factor,
+            revision,
             offset,
             season,
             only,

@@ -80,6 +80,8 @@ pub struct Row {
     pub kw: Option<Power>,
     /// Of `unit_converted`, `energy_to_power`, `utc_normalized`, `dst_resolved`, `missing_value`.
     pub flags: Flags,
+    /// What the feed's revision column says, plus one; 0 where the feed has none.
+    pub revision: u32,
 }
 
 /// One row that did not decode. It takes part in no rule.

@@ -112,6 +112,8 @@ pub(crate) struct RichPlan {
     pub(crate) slots: Option<(Column, usize)>,
     /// What the values are multiplied by.
     pub(crate) factor: Option<Column>,
+    /// Which version of its reading a line is.
+    pub(crate) revision: Option<Column>,
     /// The offset from UTC of timestamps without one.
     pub(crate) offset: Option<Column>,
     /// What tells a repeated wall time's occurrences apart, and its texts of summer.
@@ -251,6 +253,7 @@ impl Feed {
             plus: columns.values.iter().map(|value| value.plus.clone()).collect(),
             slots: columns.slots.as_ref().map(|slots| (slots.first.clone(), slots.count as usize)),
             factor: columns.factor.clone(),
+            revision: columns.revision.clone(),
             offset: columns.offset.clone(),
             season: columns.season.as_ref().map(|season| (season.column.clone(), trimmed(&season.summer))),
             only: columns.only.iter().map(|only| (only.column.clone(), trimmed(&only.is))).collect(),
@@ -263,6 +266,7 @@ impl Feed {
             && rich.meter_parts.is_empty()
             && rich.plus.iter().all(Vec::is_empty)
             && rich.factor.is_none()
+            && rich.revision.is_none()
             && rich.offset.is_none()
             && rich.season.is_none()
             && rich.only.is_empty()

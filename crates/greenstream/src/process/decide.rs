@@ -159,6 +159,7 @@ impl Judging {
         ts: Ts,
     ) -> Result<(), ProcessError> {
         let mut rows = vec![as_decided(decision, ts)];
+        self.contest(set, meter, &mut rows)?;
         merge(&mut self.windows.get(meter).rows, &mut rows, &mut self.merged);
         // one that loses at once is superseded as it came, and the decision sleeps
         for lost in &mut self.merged.lost {
@@ -179,15 +180,16 @@ impl Judging {
                 None => as_row(&loser),
             });
         }
+        let greatest = self.greatest(set, meter, ts, &losers)?;
         let window = self.windows.get(meter);
         let Ok(index) = window.rows.binary_search_by_key(&ts, |reading| reading.ts) else { return Ok(()) };
         self.merged.replaced.push(window.rows[index]);
-        match losers.iter().max_by_key(|reading| reading.rank()) {
+        match greatest {
             Some(next) => {
                 set.revived.push((next.upload, next.row_number));
                 self.books.superseded(next.upload, -1);
                 let flags = next.flags.set(Flag::Duplicate, losers.len() > 1);
-                window.rows[index] = Reading { flags, ..*next };
+                window.rows[index] = Reading { flags, ..next };
             }
             None => {
                 window.rows.remove(index);

@@ -112,12 +112,18 @@ impl Judging {
         };
         let decoded = differenced.as_ref().unwrap_or(decoded);
         let grouped = Grouped { amendments, ..self.group(set, number, decoded) };
+        self.note_revisions(set, number, decoded);
+        let revised = !set.revisions.is_empty() || self.past.has_revisions()?;
         self.bring_context(&grouped)?;
         let mut quarantined = Vec::new();
         let mut rows = Vec::new();
         for (meter, range) in &grouped.meters {
             rows.extend_from_slice(&grouped.rows[range.clone()]);
             let amendments = grouped.amendments.get(meter).map_or(&[][..], Vec::as_slice);
+            self.merged.clear();
+            if revised {
+                self.contest(set, *meter, &mut rows)?;
+            }
             self.meter(set, *meter, &mut rows, amendments, at, &mut quarantined)?;
         }
         self.rejects(set, number, decoded);
@@ -177,12 +183,11 @@ impl Judging {
         at: Ts,
         quarantined: &mut Vec<(u32, u32)>,
     ) -> Result<(), ProcessError> {
-        self.merged.clear();
         self.amend(set, meter, amendments)?;
         let window = self.windows.get(meter);
         window.make_room(rows.len());
         merge(&mut window.rows, rows, &mut self.merged);
-        if !amendments.is_empty() {
+        if !self.merged.replaced.is_sorted_by(|a, b| a.ts < b.ts) {
             // what stood there first is what is stored
             self.merged.replaced.sort_by_key(|before| before.ts);
             self.merged.replaced.dedup_by_key(|before| before.ts);

@@ -25,6 +25,7 @@ mod prepare;
 mod progress;
 mod rebuild;
 mod registers;
+mod revisions;
 mod service;
 mod silence;
 mod texts;

@@ -9,7 +9,9 @@ use greenstream_core::{HOUR, Reading, Ts};
 
 use super::committed::Committed;
 use super::error::ProcessError;
-use crate::change::{ChangeSet, DayState, Decision, Episode, Landed, Meter, Register, SupersededRow};
+use crate::change::{
+    ChangeSet, DayState, Decision, Episode, Landed, Meter, Register, Revision, SupersededRow,
+};
 use crate::store::{ErrorRow, Reader, UploadStatus};
 
 /// A store's reader and the change sets that it may not show yet.
@@ -17,12 +19,14 @@ pub struct Past {
     reader: Reader,
     pending: VecDeque<Arc<ChangeSet>>,
     committed: Arc<Committed>,
+    /// Whether revisions have been seen.
+    revised: bool,
 }
 
 impl Past {
     /// The past of a store whose writer reports to `committed`.
     pub fn new(reader: Reader, committed: Arc<Committed>) -> Past {
-        Past { reader, pending: VecDeque::new(), committed }
+        Past { reader, pending: VecDeque::new(), committed, revised: false }
     }
 
     /// Names of all meters, by number from 0.
@@ -176,6 +180,28 @@ impl Past {
             }
         }
         Ok(self.reader.register(meter, ts)?)
+    }
+
+    /// The revisions of the rows of a meter and instant, with the feeds of their uploads.
+    pub fn revisions(&mut self, meter: Meter, ts: Ts) -> Result<Vec<(Revision, String)>, ProcessError> {
+        self.forget_committed();
+        let mut known = self.reader.revisions(meter, ts)?;
+        for set in &self.pending {
+            for (revision, feed) in Revision::of_set(set, meter, ts) {
+                if !known.iter().any(|(other, _)| *other == revision) {
+                    known.push((revision, feed));
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Whether any feed has had revisions.
+    pub fn has_revisions(&mut self) -> Result<bool, ProcessError> {
+        self.revised = self.revised
+            || self.pending.iter().any(|set| !set.revisions.is_empty())
+            || self.reader.has_revisions()?;
+        Ok(self.revised)
     }
 
     /// Rows that lost the reading of `meter` at `ts`.

@@ -11,7 +11,7 @@ use super::error::{Doing, StoreError, is_conflict};
 use super::queue::{Entry, Queue, RowId};
 use super::readings::Readings;
 use super::types::ArchiveTable;
-use super::{episodes, outbox, reader, registers, uploads};
+use super::{episodes, outbox, reader, registers, revisions, uploads};
 use crate::change::{ChangeSet, DayState, Decision, Meter, Replaced, Status};
 
 /// The work of one transaction. Dropping it changes nothing; the transaction around it decides.
@@ -83,6 +83,7 @@ impl<'c> Commit<'c> {
         self.days(set).doing("take the days of meters")?;
         episodes::put(self.conn, &set.episodes, &set.episodes_gone).doing("take episodes")?;
         registers::put(self.conn, &set.registers).doing("take registers")?;
+        revisions::put(self.conn, &set.revisions).doing("take revisions")?;
         self.end(set)?;
         outbox::put(self.conn, &set.deliveries, &set.alerts).doing("take alerts")?;
         if let Some(version) = &set.configuration {

@@ -24,6 +24,7 @@ mod queue;
 mod reader;
 mod readings;
 mod registers;
+mod revisions;
 mod rows;
 mod schema;
 mod summary;

@@ -16,11 +16,11 @@ use super::error::{Doing, StoreError};
 use super::views;
 
 /// The schema version this program reads and writes.
-pub(super) const VERSION: i32 = 4;
+pub(super) const VERSION: i32 = 5;
 /// `GrSt`, at byte 68 of the file: tells a store from another program's database.
 const APPLICATION_ID: i32 = 0x4772_5374;
 /// Step `i` leads from version `i` to `i + 1`. Never change one that was released; add one.
-const STEPS: [&str; 4] = [V1, V2, V3, V4];
+const STEPS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 const V1: &str = "
 CREATE TABLE t_state (
@@ -213,6 +213,18 @@ const V4: &str = "
 CREATE TABLE t_rulebook (id INTEGER PRIMARY KEY CHECK (id = 1), content TEXT NOT NULL);
 CREATE TABLE t_silence (id INTEGER PRIMARY KEY CHECK (id = 1), entry INTEGER NOT NULL);
 INSERT INTO t_silence VALUES (1, 0);
+";
+
+/// Revisions of rows, of feeds that have such a column.
+const V5: &str = "
+CREATE TABLE t_revision (
+    meter INTEGER NOT NULL,
+    ts INTEGER NOT NULL,
+    upload INTEGER NOT NULL,
+    row_number INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (meter, ts, upload, row_number)
+) WITHOUT ROWID;
 ";
 
 /// Refuses a database that this program must not touch; says its version otherwise, 0 for an empty

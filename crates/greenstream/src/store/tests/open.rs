@@ -60,7 +60,7 @@ fn check_refused(prepare: &str, message: &str) {
 
 #[test]
 fn a_later_releases_store_is_refused_with_both_versions() {
-    check_refused("PRAGMA user_version = 5", "has schema version 5, and this program knows versions up to 4");
+    check_refused("PRAGMA user_version = 6", "has schema version 6, and this program knows versions up to 5");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
     .unwrap();
     drop(conn);
     let older = Store::reader(&path).unwrap_err();
-    assert!(older.to_string().ends_with("has schema version 1, and this program reads version 4"), "{older}");
+    assert!(older.to_string().ends_with("has schema version 1, and this program reads version 5"), "{older}");
     let store = Store::open(&path).unwrap();
     assert_eq!(rows(&store.conn, "SELECT hour, date FROM t_hour"), ["-1 1969-12-31"]);
     let reader = Store::reader(&path).unwrap();

@@ -1,5 +1,6 @@
-//! Cumulative registers, split over uploads in any way: the readings are what the differences of the last
-//! words on each instant give when they arrive as power, in one file.
+//! What a feed says, split over uploads in any way, and what it comes to, in one file of the default feed:
+//! the readings are the same. Of cumulative registers that is the differences of the last words on each
+//! instant; of rows with revisions the greatest of each instant.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -19,8 +20,17 @@ const QUARTER: i64 = 900_000_000;
 /// 2 March 2026.
 const START: i64 = 1_772_409_600_000_000;
 
-const PROFILE: &str = "name='registers'\nunit='Wh'\ninterval='15min'\nregisters=true\n[columns]\n\
-    meter='m'\ntimestamp='t'\nvalue='v'\n";
+const PROFILES: [(&str, &str); 2] = [
+    (
+        "registers",
+        "name='registers'\nunit='Wh'\ninterval='15min'\nregisters=true\n[columns]\n\
+         meter='m'\ntimestamp='t'\nvalue='v'\n",
+    ),
+    (
+        "revisions",
+        "name='revisions'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\nrevision='r'\n",
+    ),
+];
 
 /// Energy in watt-hours by meter and quarter of an hour, as one row says it.
 type Said = (usize, usize, Option<i64>);
@@ -28,7 +38,9 @@ type Said = (usize, usize, Option<i64>);
 fn config(home: &Home, remembers: bool) -> Config {
     let feeds = home.folder().join("feeds");
     std::fs::create_dir_all(&feeds).unwrap();
-    std::fs::write(feeds.join("registers.toml"), PROFILE).unwrap();
+    for (name, profile) in PROFILES {
+        std::fs::write(feeds.join(format!("{name}.toml")), profile).unwrap();
+    }
     let mut config = Config::read(&home.folder().join("greenstream.toml")).unwrap();
     if !remembers {
         config.file.sizes.window_readings = 50;
@@ -131,19 +143,71 @@ fn said() -> impl Strategy<Value = Said> {
         })
 }
 
+/// A row of a reading: the quarter of an hour, its value, its revision.
+type Version = (usize, Option<u32>, u32);
+
+fn versions(rows: &[Version]) -> String {
+    let mut text = "m,t,v,r\n".to_owned();
+    for (quarter, kw, revision) in rows {
+        let kw = kw.map_or(String::new(), |kw| kw.to_string());
+        writeln!(text, "M,{},{kw},{revision}", instant(*quarter)).unwrap();
+    }
+    text
+}
+
+/// The greatest of each reading: with a value, by revision, by upload and row.
+fn greatest(uploads: &[Vec<Version>]) -> String {
+    let mut best: BTreeMap<usize, (bool, u32, usize, Option<u32>)> = BTreeMap::new();
+    for (place, (quarter, kw, revision)) in uploads.iter().flatten().enumerate() {
+        let version = (kw.is_some(), *revision, place, *kw);
+        let held = best.entry(*quarter).or_insert(version);
+        *held = (*held).max(version);
+    }
+    let mut text = "meter_id,timestamp,energy_value,energy_unit\n".to_owned();
+    for (quarter, (_, _, _, kw)) in best {
+        let kw = kw.map_or(String::new(), |kw| kw.to_string());
+        writeln!(text, "M,{},{kw},kW", instant(quarter)).unwrap();
+    }
+    text
+}
+
+/// Each row's value and revision, of the uploads in their order.
+fn uploads_of<T: Clone + std::fmt::Debug>(
+    row: impl Strategy<Value = T>,
+    rows: usize,
+) -> impl Strategy<Value = Vec<Vec<T>>> {
+    prop::collection::vec(prop::collection::vec(row, 1..rows), 1..6)
+}
+
+/// The same bytes are the same upload.
+fn all_differ(texts: &[String]) -> bool {
+    let mut distinct: Vec<&String> = texts.iter().collect();
+    distinct.sort();
+    distinct.dedup();
+    distinct.len() == texts.len()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
+    fn of_rows_with_revisions_the_greatest_wins_however_they_are_split(
+        uploads in uploads_of((0..4_usize, prop::option::weighted(0.8, 1..9_u32), 0..3_u32), 8),
+    ) {
+        let texts: Vec<String> = uploads.iter().map(|rows| versions(rows)).collect();
+        prop_assume!(all_differ(&texts));
+        let expected = readings("default", &[greatest(&uploads)], false);
+        for one_by_one in [false, true] {
+            prop_assert_eq!(readings("revisions", &texts, one_by_one), expected.clone());
+        }
+    }
+
+    #[test]
     fn registers_give_the_same_readings_however_they_are_split(
-        uploads in prop::collection::vec(prop::collection::vec(said(), 1..16), 1..6),
+        uploads in uploads_of(said(), 16),
     ) {
         let texts: Vec<String> = uploads.iter().map(|rows| upload(rows)).collect();
-        // the same bytes are the same upload
-        let mut distinct: Vec<&String> = texts.iter().collect();
-        distinct.sort();
-        distinct.dedup();
-        prop_assume!(distinct.len() == texts.len());
+        prop_assume!(all_differ(&texts));
         let expected = readings("default", &[as_power(&uploads)], false);
         for one_by_one in [false, true] {
             prop_assert_eq!(readings("registers", &texts, one_by_one), expected.clone());
