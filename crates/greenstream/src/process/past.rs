@@ -19,14 +19,14 @@ pub struct Past {
     reader: Reader,
     pending: VecDeque<Arc<ChangeSet>>,
     committed: Arc<Committed>,
-    /// Whether revisions have been seen.
-    revised: bool,
+    /// Whether any row ever had a revision, once that has been asked.
+    revised: Option<bool>,
 }
 
 impl Past {
     /// The past of a store whose writer reports to `committed`.
     pub fn new(reader: Reader, committed: Arc<Committed>) -> Past {
-        Past { reader, pending: VecDeque::new(), committed, revised: false }
+        Past { reader, pending: VecDeque::new(), committed, revised: None }
     }
 
     /// Names of all meters, by number from 0.
@@ -42,6 +42,9 @@ impl Past {
     /// A change set is on its way to the store.
     pub fn remember(&mut self, set: Arc<ChangeSet>) {
         self.forget_committed();
+        if !set.revisions.is_empty() {
+            self.revised = Some(true);
+        }
         self.pending.push_back(set);
     }
 
@@ -198,10 +201,11 @@ impl Past {
 
     /// Whether any feed has had revisions.
     pub fn has_revisions(&mut self) -> Result<bool, ProcessError> {
-        self.revised = self.revised
-            || self.pending.iter().any(|set| !set.revisions.is_empty())
-            || self.reader.has_revisions()?;
-        Ok(self.revised)
+        // only this process writes: once asked, the change sets tell
+        match self.revised {
+            Some(revised) => Ok(revised),
+            None => Ok(*self.revised.insert(self.reader.has_revisions()?)),
+        }
     }
 
     /// Rows that lost the reading of `meter` at `ts`.
