@@ -1,5 +1,6 @@
 //! A feed profile: what the files of one sender look like. Configuration, not code.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -371,17 +372,19 @@ impl Feed {
         self.names.iter().any(|pattern| name::matches(pattern, base))
     }
 
+    /// What bytes as they were sent say in UTF-8; `at_end` says that nothing follows them.
+    #[must_use]
+    pub fn text_of<'b>(&self, sent: &'b [u8], at_end: bool) -> Cow<'b, [u8]> {
+        let Some(encoding) = self.encoding else { return Cow::Borrowed(sent) };
+        let mut text = Vec::new();
+        encoding.transcoder().push(sent, at_end, &mut text);
+        Cow::Owned(text)
+    }
+
     /// Whether an upload of this name that begins with `head` could be read: its header has the columns.
     #[must_use]
     pub fn fits(&self, head: &[u8], upload_name: &str) -> bool {
-        let mut text = Vec::new();
-        let head = match self.encoding {
-            None => head,
-            Some(encoding) => {
-                encoding.transcoder().push(head, false, &mut text);
-                &text
-            }
-        };
+        let head = &*self.text_of(head, false);
         let given = Given { time_zone: None, name: upload_name, landed_at: Ts::MAX };
         self.compile(&given).is_ok_and(|decoder| decoder.fits(head))
     }
@@ -391,14 +394,7 @@ impl Feed {
     /// has no header.
     #[must_use]
     pub fn header_names(&self, head: &[u8]) -> Option<Vec<String>> {
-        let mut text = Vec::new();
-        let head = match self.encoding {
-            None => head,
-            Some(encoding) => {
-                encoding.transcoder().push(head, false, &mut text);
-                &text
-            }
-        };
+        let head = &*self.text_of(head, false);
         let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
         let preamble = usize::try_from(self.preamble).ok()?;
         let lines = head.split(|byte| *byte == b'\n').skip(preamble);

@@ -123,21 +123,14 @@ pub fn decode_by(feed: &Feed, bytes: &[u8], name: &str, zone: Option<&str>) -> R
     let given = DecodeGiven { time_zone: zone, name, landed_at: clock::now() };
     let decoder = feed.compile(&given).map_err(|error| error.to_string())?;
     let mut stream = decoder.stream();
-    let mut text = Vec::new();
-    let bytes = match feed.encoding {
-        None => bytes,
-        Some(encoding) => {
-            encoding.transcoder().push(bytes, true, &mut text);
-            &text
-        }
-    };
-    let decoded = stream.push(bytes).and_then(|()| stream.finish()).map(|mut decoded| {
-        // what other uploads tell of the registers is not asked for
-        if let Some(interval) = decoded.registers {
-            decoded.difference(interval, &mut |_, _| None);
-        }
-        decoded
-    });
+    let decoded =
+        stream.push(&feed.text_of(bytes, true)).and_then(|()| stream.finish()).map(|mut decoded| {
+            // what other uploads tell of the registers is not asked for
+            if let Some(interval) = decoded.registers {
+                decoded.difference(interval, &mut |_, _| None);
+            }
+            decoded
+        });
     decoded.map_err(|refusal| format!("{refusal}; {}", refusal.hint()))
 }
 

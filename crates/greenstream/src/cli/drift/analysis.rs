@@ -1,7 +1,5 @@
 //! What has changed in a file that its profile does not fit, and the version of the profile that would.
 
-use std::borrow::Cow;
-
 use greenstream_core::decode::{Decoded, Feed};
 use greenstream_core::detect::{Asked, Detected, Proposal, detect};
 
@@ -69,7 +67,7 @@ pub fn analyse(case: &Case) -> Drift {
         detected_text.and_then(|profile| toml::from_str(&profile.toml).ok()).unwrap_or_default();
     let before = case.loaded.as_ref().and_then(|loaded| case.feed.header_names(&loaded.bytes));
     let by_profile = case.feed.header_names(&case.held.bytes);
-    let text = case.feed_text(&case.held);
+    let text = case.feed.text_of(&case.held.bytes, true);
     let by_detected = detected_text.and_then(|found| found.feed.header_names(&text));
     if by_detected.is_some() && by_detected != by_profile {
         drift.keys.extend(SHAPE.iter().filter_map(|key| key_change(key, &profile, &detected)));
@@ -105,20 +103,12 @@ pub fn by_hand(case: &Case, text: String, feed: Feed) -> Drift {
 }
 
 impl Case {
-    /// An upload's text in UTF-8, as `detect` takes it.
-    fn feed_text<'u>(&self, upload: &'u Upload) -> Cow<'u, [u8]> {
-        let Some(encoding) = self.feed.encoding else { return Cow::Borrowed(&upload.bytes) };
-        let mut text = Vec::new();
-        encoding.transcoder().push(&upload.bytes, true, &mut text);
-        Cow::Owned(text)
-    }
-
     fn zone<'u>(&'u self, upload: &'u Upload) -> Option<&'u str> {
         upload.time_zone.as_deref().or(self.feed.time_zone.as_deref())
     }
 
     fn detected(&self, upload: &Upload, drift: &mut Drift) -> Option<Proposal> {
-        let text = self.feed_text(upload);
+        let text = self.feed.text_of(&upload.bytes, true);
         let asked =
             Asked { name: &upload.name, time_zone: self.zone(upload), feed: Some(self.feed_name.as_str()) };
         match detect(&text, &asked) {
