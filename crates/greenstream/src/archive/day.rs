@@ -86,7 +86,7 @@ fn put_overlay(overlay: &Overlay, rank_of: &[u32], ranks: &Range<u32>, merge: &m
             for at in start..*end {
                 let rank = rank_of[block.meter[at] as usize];
                 if ranks.contains(&rank) {
-                    let (ts, kw, flags, row) = (block.ts[at], block.kw[at], block.flags[at], block.row[at]);
+                    let (ts, kw, flags, row) = (block.ts(at), block.kw(at), block.flags[at], block.row[at]);
                     merge.put(rank - ranks.start, Row { ts, kw, flags, upload: *upload, row });
                 }
             }

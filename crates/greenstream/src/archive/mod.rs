@@ -17,6 +17,7 @@ mod layout;
 mod log;
 mod merge;
 mod names;
+mod narrow;
 mod plan;
 mod queue;
 mod read;

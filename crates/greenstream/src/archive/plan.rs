@@ -163,7 +163,7 @@ fn altered(files: &[DataFile], overlay: &Overlay, names: &Names, unsure: bool) -
     let alters = |flags: u16| unsure || flags & (CHANGES | GONE) != 0;
     let mut last: Option<(u32, &Arc<str>)> = None;
     for block in overlay.blocks() {
-        for at in (0..block.ts.len()).filter(|at| alters(block.flags[*at])) {
+        for at in (0..block.meter.len()).filter(|at| alters(block.flags[*at])) {
             let meter = block.meter[at];
             let name = match last {
                 Some((known, name)) if known == meter => name,
@@ -173,7 +173,7 @@ fn altered(files: &[DataFile], overlay: &Overlay, names: &Names, unsure: bool) -
                 },
             };
             for (file, taken) in files.iter().zip(&mut taken).filter(|(_, taken)| !**taken) {
-                *taken = may_hold(file, name, block.ts[at]);
+                *taken = may_hold(file, name, block.ts(at));
             }
         }
         if taken.iter().all(|taken| *taken) {

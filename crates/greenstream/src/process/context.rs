@@ -54,17 +54,21 @@ impl Judging {
     /// What the window of `meter` lacks for judging `span`: the rules' need, and whole days of the
     /// reporting zone, whose states are told too. A window too far away is given up.
     fn lacks(&mut self, meter: Meter, span: (Ts, Ts)) -> Option<Need> {
-        let zone = &self.rules.zone;
-        let window = self.windows.get(meter);
-        let known = window.known;
+        let (known, follows_live) = self.windows.known(meter, span.0);
         if known == Known::ALL {
             return None;
         }
+        let zone = &self.rules.zone;
+        let (day_from, day_to) = (zone.day_bounds(zone.day(span.0)).0, zone.day_bounds(zone.day(span.1)).1);
+        // nearly every meter of an upload in order, without a look at its readings
+        if follows_live && known.from <= day_from.min(span.0.plus(-DAY)) && known.to == Ts::MAX {
+            return None;
+        }
+        let window = self.windows.get(meter);
         if window.is_unknown() || known.from > span.1.plus(JOIN_MAX) || known.to < span.0.plus(-JOIN_MAX) {
             window.give_up(span.0);
         }
         let known = window.known;
-        let (day_from, day_to) = (zone.day_bounds(zone.day(span.0)).0, zone.day_bounds(zone.day(span.1)).1);
         let (from, to) = (day_from.min(known.from), day_to.max(known.to));
         if (from, to) != (known.from, known.to) {
             let (from, to) = (from.min(span.0.plus(-DAY)), to.max(span.1.plus(DAY)));
@@ -82,9 +86,9 @@ impl Judging {
             meters.sort_unstable();
             // beyond the horizon there is nothing: known without asking for each meter
             let known = Known { from, to: if to >= horizon { Ts::MAX } else { to } };
-            if meters.iter().all(|meter| self.windows.get(*meter).is_unknown()) {
+            if meters.iter().all(|meter| self.windows.is_unknown(*meter)) {
                 let windows = &mut self.windows;
-                let mut put = |meter, reading| windows.get(meter).rows.push(reading);
+                let mut put = |meter, reading| windows.push(meter, reading);
                 if self.past.stream(&meters, from, to, &mut put)? {
                     for meter in &meters {
                         self.windows.get(*meter).known = known;

@@ -185,7 +185,6 @@ impl Judging {
     ) -> Result<(), ProcessError> {
         self.amend(set, meter, amendments)?;
         let window = self.windows.get(meter);
-        window.make_room(rows.len());
         merge(&mut window.rows, rows, &mut self.merged);
         if !self.merged.replaced.is_sorted_by(|a, b| a.ts < b.ts) {
             // what stood there first is what is stored

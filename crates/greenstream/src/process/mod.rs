@@ -19,6 +19,7 @@ mod judging;
 mod lander;
 mod mirror;
 pub mod names;
+mod packed;
 mod past;
 mod pipeline;
 mod prepare;

@@ -4,22 +4,19 @@
 use greenstream_core::rules::{Known, spare};
 use greenstream_core::{HOUR, Reading, Ts};
 
+use super::packed::Packed;
 use crate::change::{DayState, Meter};
 
 /// How far back from the newest touched reading a window is kept. The rules need 24 h; the rest
 /// lets slightly late rows find their context without asking the store. At 15 minutes a window is
-/// then at most 120 readings (under 4 KiB): a longer one costs memory for each meter, a shorter one more
+/// then at most 120 readings (under 2 KiB): a longer one costs memory for each meter, a shorter one more
 /// look-ups.
 const KEPT: i64 = 26 * HOUR;
 
 /// A window longer than this is trimmed to `KEPT`; the slack makes trimming rare.
 const TRIM_AT: usize = 116;
 
-/// Windows grow by this many readings: doubling would leave half of each empty, and once most are too
-/// long for the budget, each upload drops and loads windows again.
-const STEP: usize = 8;
-
-/// One meter's stored readings over an interval of time without holes.
+/// One meter's stored readings over an interval of time without holes, open to be changed.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Sorted by instant, unique.
@@ -28,13 +25,12 @@ pub struct Window {
     pub known: Known,
     /// The day last touched and its state as stored, to spare writing it again.
     pub day: Option<(i32, DayState)>,
-    used: u32,
 }
 
 impl Window {
     /// Nothing known.
     pub fn unknown() -> Window {
-        Window { rows: Vec::new(), known: Known { from: Ts::MAX, to: Ts::MIN }, day: None, used: 0 }
+        Window { rows: Vec::new(), known: Known { from: Ts::MAX, to: Ts::MIN }, day: None }
     }
 
     /// Known to be without any reading at any time.
@@ -44,7 +40,7 @@ impl Window {
 
     /// Forgets what is known, and begins to know at `ts`.
     pub fn give_up(&mut self, ts: Ts) {
-        *self = Window { known: Known { from: ts, to: ts }, used: self.used, ..Window::unknown() };
+        *self = Window { known: Known { from: ts, to: ts }, ..Window::unknown() };
     }
 
     /// Whether nothing is known.
@@ -73,14 +69,6 @@ impl Window {
         self.known = Known { from: known.from.min(from), to: known.to.max(to) };
     }
 
-    /// Makes room for `more` readings.
-    pub fn make_room(&mut self, more: usize) {
-        let wanted = self.rows.len() + more;
-        if wanted > self.rows.capacity() {
-            self.rows.reserve_exact(wanted.next_multiple_of(STEP) - self.rows.len());
-        }
-    }
-
     /// Drops what lies further back than the rules and slightly late rows need.
     pub fn trim(&mut self, newest_touched: Ts) {
         if self.rows.len() < TRIM_AT {
@@ -92,67 +80,147 @@ impl Window {
         if cut > 0 {
             self.known.from = self.rows[cut - 1].ts.plus(1);
             self.rows.drain(..cut);
-            let room = self.rows.len() + self.rows.len() / 8;
-            self.rows.shrink_to(room.next_multiple_of(STEP).max(TRIM_AT + STEP / 2));
         }
     }
 }
 
-/// The windows of all meters that uploads touched lately, within a budget.
-#[derive(Debug, Default)]
+/// A window at rest.
+#[derive(Clone, Debug)]
+struct Slot {
+    known: Known,
+    day: Option<(i32, DayState)>,
+    rows: Packed,
+    /// The last instant, where it holds a measured reading that is not near zero: no run of rule 4 leads
+    /// beyond it.
+    live_to: Option<Ts>,
+    used: u32,
+}
+
+impl Slot {
+    fn unknown() -> Slot {
+        let Window { known, day, .. } = Window::unknown();
+        Slot { known, day, rows: Packed::default(), live_to: None, used: 0 }
+    }
+}
+
+/// The windows of all meters that uploads touched lately, within a budget: packed, but for the one
+/// that is open.
+#[derive(Debug)]
 pub struct Windows {
-    /// By meter number.
-    all: Vec<Window>,
+    /// By meter number; that of the open window waits for it.
+    all: Vec<Slot>,
+    open: Option<Meter>,
+    window: Window,
     tick: u32,
     /// Readings judged since windows were last counted against the budget.
     since: usize,
 }
 
+impl Default for Windows {
+    fn default() -> Windows {
+        Windows { all: Vec::new(), open: None, window: Window::unknown(), tick: 0, since: 0 }
+    }
+}
+
 impl Windows {
-    /// The window of `meter`, unknown where there was none.
+    /// The window of `meter`, unknown where there was none. It stays open until another is asked for.
     pub fn get(&mut self, meter: Meter) -> &mut Window {
-        let index = meter.0 as usize;
-        if index >= self.all.len() {
-            self.all.resize_with(index + 1, Window::unknown);
+        if self.open != Some(meter) {
+            self.close();
+            let slot = slot(&mut self.all, meter);
+            slot.rows.unpack(&mut self.window.rows);
+            (self.window.known, self.window.day) = (slot.known, slot.day);
+            self.open = Some(meter);
         }
-        let window = &mut self.all[index];
-        window.used = self.tick;
-        window
+        slot(&mut self.all, meter).used = self.tick;
+        &mut self.window
+    }
+
+    /// What is known of `meter`, and whether rows from `ts` on follow a live end of it: then no near-zero
+    /// run leads up to them. Opens nothing.
+    pub fn known(&mut self, meter: Meter, ts: Ts) -> (Known, bool) {
+        let slot = if self.open == Some(meter) { None } else { self.all.get(meter.0 as usize) };
+        match slot {
+            Some(slot) => (slot.known, slot.live_to.is_some_and(|live| live < ts)),
+            None => {
+                let window = self.get(meter);
+                (window.known, live_to(window.rows.last()).is_some_and(|live| live < ts))
+            }
+        }
+    }
+
+    /// Whether nothing is known of `meter`. Opens nothing.
+    pub fn is_unknown(&mut self, meter: Meter) -> bool {
+        let known = self.known(meter, Ts::MIN).0;
+        known.from >= known.to
+    }
+
+    /// Adds a reading of `meter` after all others, when many meters' readings come by the hour.
+    pub fn push(&mut self, meter: Meter, reading: Reading) {
+        if self.open == Some(meter) {
+            self.window.rows.push(reading);
+            return;
+        }
+        let slot = slot(&mut self.all, meter);
+        slot.live_to = live_to(Some(&reading));
+        slot.rows.push(reading);
+    }
+
+    /// Packs the open window.
+    fn close(&mut self) {
+        if let Some(meter) = self.open.take() {
+            let slot = slot(&mut self.all, meter);
+            slot.rows.pack(&self.window.rows);
+            slot.live_to = live_to(self.window.rows.last());
+            (slot.known, slot.day) = (self.window.known, self.window.day);
+        }
+        self.window.rows.clear();
     }
 
     /// Forgets everything: after a failed commit the store is asked again.
     pub fn clear(&mut self) {
-        self.all.clear();
+        self.open = None;
+        self.window = Window::unknown();
+        self.all = Vec::new();
     }
 
     /// Ends the work on one upload of `rows` readings: while the windows hold room for more than
     /// `budget` readings, those unused for longest are dropped. Counting costs a walk over all
     /// windows, so tiny uploads are counted together.
     pub fn settle(&mut self, rows: usize, budget: usize) {
+        self.close();
         self.tick += 1;
         self.since += rows;
         if self.since < budget / 32 {
             return;
         }
         self.since = 0;
-        let mut held: usize = self.all.iter().map(cost).sum();
+        let mut held: usize = self.all.iter().map(|slot| slot.rows.room()).sum();
         if held <= budget {
             return;
         }
         let mut by_use: Vec<(u32, usize)> =
-            self.all.iter().enumerate().map(|(index, window)| (window.used, index)).collect();
+            self.all.iter().enumerate().map(|(index, slot)| (slot.used, index)).collect();
         by_use.sort_unstable();
         for (_, index) in by_use {
             if held <= budget {
                 break;
             }
-            held -= cost(&self.all[index]);
-            self.all[index] = Window::unknown();
+            held -= self.all[index].rows.room();
+            self.all[index] = Slot::unknown();
         }
     }
 }
 
-/// Readings that a window takes room for.
-fn cost(window: &Window) -> usize {
-    window.rows.capacity()
+/// The slot of `meter`.
+fn slot(all: &mut Vec<Slot>, meter: Meter) -> &mut Slot {
+    let index = meter.0 as usize;
+    if index >= all.len() {
+        all.resize_with(index + 1, Slot::unknown);
+    }
+    &mut all[index]
+}
+
+fn live_to(last: Option<&Reading>) -> Option<Ts> {
+    last.filter(|reading| reading.is_measured() && !reading.is_near_zero()).map(|reading| reading.ts)
 }

@@ -38,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub use self::episodes::SilenceChange;
@@ -220,5 +221,7 @@ fn configure(conn: &Connection) -> rusqlite::Result<bool> {
 fn common(conn: &Connection) -> rusqlite::Result<()> {
     // mapping the file measured slower
     conn.pragma_update(None, "mmap_size", 0)?;
+    // else a range that is bound anew makes the statement be parsed and planned anew
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "trusted_schema", false)
 }
