@@ -3,12 +3,12 @@
 //! They cost nothing unless the feature `failpoints` is on, and no release has it. Then the variable
 //! `GREENSTREAM_FAILPOINTS` names a file that is read anew at each point, so that a running process can be
 //! healed. A line `commit:before error 1 0` lets this point fail from its first passing on, for ever; the
-//! last number says how often otherwise. The other actions are `abort` and `delay`. The file's neighbour
+//! last number says how often otherwise. The other actions are `abort`, `delay` and `stop` (until the signal to go on). The file's neighbour
 //! with `.hits` behind its name gets a line for each point that was passed.
 
 use std::io;
 
-/// A step of the way from an upload to what readers see. `tests/crash.rs` takes its cases from
+/// A step of the way from an upload to what readers see. `tests/crash/` takes its cases from
 /// [`Step::all`] and fails where one is never passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
@@ -146,6 +146,7 @@ mod armed {
     use std::ffi::OsString;
     use std::fs::{self, OpenOptions};
     use std::io::{self, Write};
+    use std::process::Command;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
@@ -179,6 +180,10 @@ mod armed {
             "abort" => std::process::abort(),
             "delay" => {
                 std::thread::sleep(DELAY);
+                Ok(())
+            }
+            "stop" => {
+                Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status()?;
                 Ok(())
             }
             _ => Err(io::Error::other(format!("fail point {point}"))),

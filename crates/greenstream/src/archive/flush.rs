@@ -84,6 +84,7 @@ impl Archive {
             flushed.rows += file.stats.rows;
             flushed.bytes += file.size;
         }
+        self.fence.check()?;
         for table in [&self.readings, &self.errors] {
             if let Err(error) = table.checkpoint(&self.runtime, now) {
                 // Only readers' speed depends on it, and the next one is not far.

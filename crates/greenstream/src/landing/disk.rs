@@ -66,6 +66,7 @@ impl Disk {
     /// Begins a file that nobody may write again (mode 0444). What a failed attempt left under
     /// this name is unlinked first and never truncated: it may be a second name of a landed object.
     pub(super) fn create(&self, path: &Path) -> Result<Draft, Error> {
+        self.fence.check()?;
         let open = || OpenOptions::new().write(true).create_new(true).mode(0o444).open(path);
         let file = self.step(&Step::Create(path)).and_then(|()| match open() {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

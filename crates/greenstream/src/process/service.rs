@@ -210,7 +210,17 @@ impl Service {
     pub fn finish(&mut self) -> Result<(), ProcessError> {
         // what the windows take is of more use to the archive now; they are a cache
         self.judging.windows.clear();
-        self.archivist.finish()
+        let finished = self.archivist.finish();
+        self.as_owner(finished)
+    }
+
+    /// The reason behind other errors, where the home was taken over: what another process has changed
+    /// looks like damage to one that does not expect it.
+    fn as_owner<T>(&self, outcome: Result<T, ProcessError>) -> Result<T, ProcessError> {
+        if outcome.is_err() {
+            self.home.fence().check()?;
+        }
+        outcome
     }
 
     /// Sends what waits in the outbox, once; what a target does not take stays there.
@@ -265,8 +275,8 @@ impl Service {
         }
         let outcome = self.pipeline(None, source);
         attempts.end();
-        outcome?;
-        silence::refresh(&self.store, self.judging.raising)
+        let outcome = outcome.and_then(|()| silence::refresh(&self.store, self.judging.raising));
+        self.as_owner(outcome)
     }
 
     /// Processes what the journal holds, each entry alone and committed before the next begins.

@@ -65,7 +65,7 @@ pub fn second_files() -> Vec<(&'static str, String)> {
     let first = first_files();
     vec![
         ("11_late.csv", upload(&[quarters("A", 2, 20, &["1.3"; 30])])),
-        ("12_twice.csv", upload(&[quarters("B", 2, 2, &["1.5", "", "1.6"]), quarters("A", 2, 12, &["1"])])),
+        ("12_twice.csv", upload(&[quarters("B", 2, 2, &["1.5", "", "1.6"]), quarters("A", 2, 3, &["1"])])),
         ("13_registry.csv", upload(&[quarters("R", 4, 0, &["15", "21", "16"])])),
         ("14_alive.csv", upload(&[quarters("Z", 3, 40, &["2", "2", "0", "1"])])),
         ("15_known.csv", first[4].1.clone()),
