@@ -20,7 +20,7 @@ use scene::{Scene, Story, armed, end_service, is_through, passed, plan, scenes};
 use world::{check, copy, in_parallel, number};
 
 /// How often a process dies at a point before it is healed: more often than an upload may kill it.
-const DEATHS: u32 = 7;
+const DEATHS: u32 = 8;
 /// The same where nothing tells an upload that kills from a world that does.
 const DEATHS_OF_AN_UPLOAD: u32 = 4;
 
@@ -171,6 +171,16 @@ fn a_rebuild_that_dies_between_old_and_new_keeps_deliveries_and_alerts() {
             assert_eq!(history(&home), before, "{step:?} {side}, after the next start");
         }
     }
+}
+
+/// A database that is away until a supervisor kills the process, again and again, is not the upload's fault;
+/// once the upload became a dead letter after the fifth death.
+#[test]
+fn an_upload_is_not_blamed_for_deaths_after_it_was_judged() {
+    let scene = &scenes()[Story::Second as usize];
+    in_parallel(&["commit:before", "transaction:before", "transaction:after"], |point| {
+        play(scene, point, Fault::DiesForEver);
+    });
 }
 
 /// While the service runs, a step that fails for a while costs no restart where waiting can mend it.
