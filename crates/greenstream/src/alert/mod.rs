@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde_json::{Value, json};
 
+use crate::failpoint::{self, Step};
 use crate::store::{AlertRow, Store, StoreError};
 use crate::{clock, config::AlertKeys};
 
@@ -54,12 +55,16 @@ impl Targets {
                 return Ok(sent);
             }
             for alert in batch {
-                if let Err(problem) = self.send(&alert) {
+                // what another process has taken over, it sends
+                store().check_owner()?;
+                let send = || self.send(&alert);
+                if let Err(problem) = failpoint::around(Step::AlertSend, |error| error.to_string(), send) {
                     store().mark_failed(alert.alert, clock::now())?;
                     sent.failed = Some(problem);
                     return Ok(sent);
                 }
-                store().mark_sent(alert.alert, clock::now())?;
+                let record = || store().mark_sent(alert.alert, clock::now());
+                failpoint::around(Step::AlertRecord, StoreError::failing, record)?;
                 sent.sent += 1;
             }
         }

@@ -54,7 +54,7 @@ pub fn serve_until_stopped(cli: &Cli, mut service: Service) -> Result<ExitCode, 
     eprintln!("inbox: {}", open::shown(&inbox_folder));
     eprintln!("pages: http://{}   (Ctrl-C stops)", page.address());
     let targets = alert::Targets::new(&service.config().file.alerts);
-    let store = service.store();
+    let (store, fence) = (service.store(), service.home().fence());
     let outcome = std::thread::scope(|scope| {
         let stop = &stop;
         let watched = Arc::clone(&store);
@@ -62,7 +62,8 @@ pub fn serve_until_stopped(cli: &Cli, mut service: Service) -> Result<ExitCode, 
         scope.spawn(move || alert::run(&targets, &store, stop));
         let outcome = service.serve(&mut || {
             loop {
-                if stop.load(Ordering::SeqCst) {
+                // who has lost the home stops even with nothing to do; finishing says so
+                if stop.load(Ordering::SeqCst) || fence.check().is_err() {
                     return None;
                 }
                 match inbox.next(LOOK) {
@@ -80,6 +81,7 @@ pub fn serve_until_stopped(cli: &Cli, mut service: Service) -> Result<ExitCode, 
     });
     page.stop();
     outcome?;
+    service.home().fence().check()?;
     service.finish()?;
     if !cli.json {
         eprintln!("stopped; everything that landed is processed and archived");
