@@ -91,16 +91,10 @@ impl Home {
         command
     }
 
-    /// Runs a command to its end; one that does not end is killed and fails the test.
+    /// As [`finish`].
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Done {
-        let mut child = self.command(args).spawn().unwrap();
-        let out = reader(child.stdout.take().unwrap());
-        let err = reader(child.stderr.take().unwrap());
-        let code = wait(&mut child, DEADLINE);
-        let (out, err) = (out.join().unwrap(), err.join().unwrap());
-        let Some(code) = code else { panic!("{args:?} did not end in {DEADLINE:?}\n{out}\n{err}") };
-        Done { code, out, err }
+        finish(self.command(args))
     }
 
     #[track_caller]
@@ -160,6 +154,18 @@ impl Home {
         }
         Serving { child, address: address.unwrap(), outputs: vec![reader(lines), out] }
     }
+}
+
+/// Runs a command to its end; one that does not end is killed and fails the test.
+#[track_caller]
+pub fn finish(mut command: Command) -> Done {
+    let mut child = command.spawn().unwrap();
+    let out = reader(child.stdout.take().unwrap());
+    let err = reader(child.stderr.take().unwrap());
+    let code = wait(&mut child, DEADLINE);
+    let (out, err) = (out.join().unwrap(), err.join().unwrap());
+    let Some(code) = code else { panic!("{command:?} did not end in {DEADLINE:?}\n{out}\n{err}") };
+    Done { code, out, err }
 }
 
 /// A running service; killed when the test ends before it.
