@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod explain;
 pub mod home;
 pub mod landing;
+pub mod outage;
 pub mod process;
 pub mod quality;
 mod queue;
