@@ -32,6 +32,8 @@ pub fn pauses() -> impl Iterator<Item = Duration> + Send {
         .with_max_delay(PAUSE_MAX)
         .with_factor(2.0)
         .with_jitter()
+        // without the standard library backon begins with the same numbers everywhere
+        .with_jitter_seed(fastrand::u64(..))
         .without_max_times()
         .build()
 }

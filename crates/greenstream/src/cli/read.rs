@@ -125,6 +125,11 @@ pub fn status(cli: &Cli) -> Result<ExitCode, Failure> {
     }
     let number = |pointer: &str| count(status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
     println!("home          {}", cli.home.display());
+    let free = |part: &str| match status.pointer(&format!("/free_bytes/{part}")).and_then(Value::as_u64) {
+        Some(bytes) => format!("{part} {} MB", count(bytes / 1_000_000)),
+        None => format!("{part} unknown"),
+    };
+    println!("free          {}", ["inbox", "landing", "database", "archive"].map(free).join(", "));
     println!("journal       entry {}", number("/journal/entry"));
     println!("database      entry {} ({} waiting)", number("/database/entry"), number("/waiting"));
     println!(
@@ -149,11 +154,6 @@ pub fn status(cli: &Cli) -> Result<ExitCode, Failure> {
     println!("meters        {}", number("/meters"));
     println!("error queue   {} open", number("/errors_open"));
     println!("alerts        {} to send", number("/alerts_waiting"));
-    let free = |part: &str| match status.pointer(&format!("/free_bytes/{part}")).and_then(Value::as_u64) {
-        Some(bytes) => format!("{part} {} MB", count(bytes / 1_000_000)),
-        None => format!("{part} unknown"),
-    };
-    println!("free          {}", ["inbox", "landing", "database", "archive"].map(free).join(", "));
     Ok(ExitCode::SUCCESS)
 }
 
