@@ -1,6 +1,6 @@
 """Readers in a loop while the service works: nothing half visible, every snapshot whole (guarantee G7).
 
-    python readers_while_running.py BINARY [ARGUMENT-OF-RUN...]
+    python readers_while_running.py BINARY [--killed [SEED]]
 
 Starts `greenstream run` on a home of its own and drops uploads into its inbox for 20 seconds, each with new instants
 of the same meters, while SQLite, deltalake, Polars and DuckDB read as fast as they can. Then:
@@ -8,11 +8,16 @@ of the same meters, while SQLite, deltalake, Polars and DuckDB read as fast as t
 - no read failed, and each upload is in SQLite with all its rows, stored and quarantined, or with none;
 - every Delta snapshot holds the first uploads, whole, up to the journal position that its last commit names, and
   these rows as the database has them in the end (nothing that lands later touches them).
+
+With `--killed` the service is killed with SIGKILL at random moments all the while and started again, and its archive
+has no space for some seconds: a small tmpfs there where this user may mount, else a shim before the program.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -32,6 +37,8 @@ import polars as pl
 from readers import KEYS, TABLES, Failure, compare, export, from_columns, from_text, read_duckdb_delta_scan, run
 
 UPLOADS, PAUSE_SECONDS = 80, 0.25
+KILLED_AFTER_SECONDS = (0.3, 4.0)  # from a start to the next kill
+FULL_SECONDS = (6.0, 14.0)  # from the first start: while the archive has no space
 CATCH_UP_SECONDS = 150  # the archive's bounded lag, and more
 METERS = 50
 ROWS = {"readings": METERS, "error_queue": 1}  # of each upload
@@ -128,9 +135,9 @@ def loop(name: str, read: Callable[[], None], seen: Seen) -> None:
             return
 
 
-def observe(home: Path, staging: Path, service: subprocess.Popen[bytes]) -> Seen:
+def observe(service: Service, staging: Path) -> Seen:
     """Feeds and reads until every reader has seen everything."""
-    seen = Seen()
+    home, seen = service.home, Seen()
     jobs: dict[str, Callable[[], None]] = {"SQLite": lambda: read_sqlite(home, seen)}
     for reader in READERS:
         for table in TABLES:
@@ -139,19 +146,104 @@ def observe(home: Path, staging: Path, service: subprocess.Popen[bytes]) -> Seen
     for thread in threads:
         thread.start()
     try:
-        feed(home, staging)
+        feeding = threading.Thread(target=feed, args=(home, staging))
+        feeding.start()
+        while feeding.is_alive():
+            service.disturb()
+            time.sleep(0.02)
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while seen.complete != set(jobs) and not seen.errors:
-            if service.poll() is not None:
-                raise Failure(f"the service ended with {service.returncode}")
+            if service.disturbed():
+                service.disturb()
+            elif service.process.poll() is not None:
+                raise Failure(f"the service ended with {service.process.returncode}")
             if time.monotonic() > deadline:
                 raise Failure(f"not seen whole after {CATCH_UP_SECONDS} s: {sorted(set(jobs) - seen.complete)}")
-            time.sleep(0.1)
+            time.sleep(0.05)
     finally:
         seen.stop.set()
         for thread in threads:
             thread.join()
     return seen
+
+
+class Service:
+    """`run` over a home; where a seed is given, killed and started again, with an archive that is full for a while."""
+
+    def __init__(self, binary: str, scratch: Path, seed: int | None) -> None:
+        self.binary, self.home, self.log = binary, scratch / "home", scratch / "log"
+        self.random = random.Random(seed)
+        self.kills, self.filler, self.mounted = 0, None, False
+        self.killed = seed is not None
+        archive, self.switch = self.home / "archive", scratch / "full"
+        if self.killed:
+            archive.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "greenstream-test", str(archive)]
+            self.mounted = subprocess.run(mount, capture_output=True).returncode == 0
+            self.shim = None if self.mounted else shim(scratch)
+        self.start()
+        # readers want a database that is there
+        wait_for("service", lambda: b"pages:" in self.log.read_bytes(), self.process)
+        self.began = time.monotonic()
+
+    def start(self) -> None:
+        environment = dict(os.environ)
+        if self.killed and self.shim:
+            environment |= {
+                "LD_PRELOAD": str(self.shim), "IO_FAULT_UNDER": str((self.home / "archive").resolve()),
+                "IO_FAULT_KIND": "full", "IO_FAULT_FOREVER": "1", "IO_FAULT_WHILE": str(self.switch),
+            }  # fmt: skip
+        with self.log.open("ab") as log:
+            command = [self.binary, "--home", str(self.home), "run"]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        self.next_kill = time.monotonic() + self.random.uniform(*KILLED_AFTER_SECONDS)
+
+    def disturbed(self) -> bool:
+        """Whether there is more to come: an archive that is full must have space again."""
+        return self.killed and self.filler != "freed"
+
+    def disturb(self) -> None:
+        if not self.killed:
+            return
+        now = time.monotonic()
+        if self.filler is None and now > self.began + FULL_SECONDS[0]:
+            self.fill()
+        elif self.filler not in (None, "freed") and now > self.began + FULL_SECONDS[1]:
+            self.filler.unlink()
+            self.filler = "freed"
+        if now > self.next_kill:
+            self.process.kill()
+            self.process.wait()
+            self.kills += 1
+            self.start()
+
+    def fill(self) -> None:
+        if not self.mounted:
+            self.filler = self.switch
+            self.filler.touch()
+            return
+        self.filler = self.home / "archive" / ".filler"
+        with self.filler.open("wb", buffering=0) as filler:
+            for size in (1 << 16, 1 << 10, 1):
+                try:
+                    while filler.write(b"x" * size) == size:
+                        pass
+                except OSError:
+                    pass
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self.home / "archive")], check=False)
+
+
+def shim(scratch: Path) -> Path:
+    source = Path(__file__).parents[2] / "crates/greenstream/tests/faults/shim.c"
+    target = scratch / "shim.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(target), str(source), "-ldl"], check=True)
+    return target
 
 
 def wait_for(what: str, ready: Callable[[], bool], service: subprocess.Popen[bytes]) -> None:
@@ -183,43 +275,50 @@ def check_snapshots(binary: str, home: Path, seen: Seen) -> int:
     return len(prefixes)
 
 
-def check(binary: str, arguments: list[str]) -> str:
-    with tempfile.TemporaryDirectory(prefix="greenstream-running-") as scratch:
-        home, staging = Path(scratch) / "home", Path(scratch) / "staging"
+def check(binary: str, seed: int | None) -> str:
+    with tempfile.TemporaryDirectory(prefix="greenstream-running-") as folder:
+        scratch = Path(folder)
+        home, staging = scratch / "home", scratch / "staging"
         staging.mkdir()
-        home.mkdir()
+        (home / "inbox").mkdir(parents=True)
         # often, so that readers meet many snapshots
         (home / "greenstream.toml").write_text("[archive]\nlag_seconds = 1\n[serve]\nlisten = '127.0.0.1:0'\n")
-        with (Path(scratch) / "log").open("wb") as log:
-            service = subprocess.Popen([binary, "--home", str(home), "run", *arguments], stdout=log, stderr=log)
+        service = Service(binary, scratch, seed)
         try:
-            log_file = Path(scratch) / "log"
-            wait_for("service", lambda: b"pages:" in log_file.read_bytes(), service)
-            seen = observe(home, staging, service)
-            service.send_signal(signal.SIGTERM)
-            if service.wait(60) != 0:
-                raise Failure(f"the service ends with {service.returncode} on SIGTERM")
+            seen = observe(service, staging)
+            service.process.send_signal(signal.SIGTERM)
+            if service.process.wait(60) != 0:
+                raise Failure(f"the service ends with {service.process.returncode} on SIGTERM")
             if seen.errors:
                 raise Failure("\n".join(seen.errors))
             prefixes = check_snapshots(binary, home, seen)
             run(binary, home, "verify")
+            run(binary, home, "rebuild", "--check")
+            if service.killed and "the archive cannot be written" not in service.log.read_text():
+                raise Failure("the archive was never found to be full")
         except Failure as failure:
-            raise Failure(f"{failure}\nlog:\n{(Path(scratch) / 'log').read_text()[-2000:]}") from None
+            raise Failure(f"{failure}\nlog:\n{service.log.read_text()[-2000:]}") from None
         finally:
-            if service.poll() is None:
-                service.kill()
-                service.wait()
-    return f"{sum(seen.reads.values())} reads, {len(seen.snapshots)} snapshots, {prefixes} different ones, all whole"
+            service.close()
+    kills = f"; killed {service.kills} times, seed {seed}" if service.killed else ""
+    return f"{sum(seen.reads.values())} reads, {len(seen.snapshots)} snapshots, {prefixes} different ones, all whole{kills}"
 
 
 def main() -> int:
-    if len(sys.argv) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
+    match sys.argv[1:]:
+        case [binary]:
+            seed = None
+        case [binary, "--killed"]:
+            seed = random.SystemRandom().randrange(1 << 16)
+        case [binary, "--killed", text]:
+            seed = int(text)
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
     try:
-        print(f"readers while running: {check(sys.argv[1], sys.argv[2:])}")
+        print(f"readers while running: {check(binary, seed)}")
     except Failure as failure:
-        print(f"readers while running: {failure}")
+        print(f"readers while running (seed {seed}): {failure}")
         return 1
     return 0
 

@@ -13,6 +13,7 @@ use crate::landing::create_folder;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The longest command shown from a lock file, in bytes.
 const COMMAND_BYTES_MAX: usize = 200;
@@ -60,12 +61,12 @@ impl Layout {
 }
 
 /// A home and the right to change it, held until this is dropped or the process ends, however it ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Home {
     layout: Layout,
     fence: Fence,
-    /// The lock belongs to the open file.
-    _lock: File,
+    /// The lock belongs to the open file, and is given back with its last owner here.
+    _lock: Arc<File>,
 }
 
 /// Why a home cannot be had.
@@ -153,7 +154,7 @@ impl Home {
         for folder in [layout.inbox(), layout.landing(), layout.archive()] {
             create_folder(&folder).map_err(|source| failed("create", &folder, source))?;
         }
-        Ok(Home { layout, fence, _lock: lock })
+        Ok(Home { layout, fence, _lock: Arc::new(lock) })
     }
 
     /// The paths of a home for reading, whoever owns it. Creates nothing.

@@ -92,6 +92,12 @@ impl<T> Queue<T> {
         Popped::Items(batch)
     }
 
+    /// Whether [`Queue::push`] would wait.
+    pub fn is_full(&self) -> bool {
+        let inner = self.lock();
+        !inner.items.is_empty() && inner.weight >= self.limit
+    }
+
     /// No more items: the producer gets its items back, the consumer takes what is left.
     pub fn close(&self) {
         self.lock().closed = true;

@@ -2,14 +2,16 @@
 
 use serde_json::{Value, json};
 
+use crate::home::Layout;
 use crate::landing::Zone;
+use crate::outage::free_bytes;
 use crate::store::{Reader, StoreError};
 
 /// Positions, books and queues as JSON: what `status --json` and the service's API give.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn gather(reader: &Reader, zone: &Zone) -> Result<Value, StoreError> {
+pub fn gather(reader: &Reader, zone: &Zone, layout: &Layout) -> Result<Value, StoreError> {
     let position = reader.position()?;
     let (head, _) = zone.head();
     let totals = reader.totals()?;
@@ -34,5 +36,12 @@ pub fn gather(reader: &Reader, zone: &Zone) -> Result<Value, StoreError> {
         "meters": totals.meters,
         "errors_open": totals.errors_open,
         "alerts_waiting": totals.alerts_waiting,
+        // of the volume of each, which may be the same
+        "free_bytes": {
+            "inbox": free_bytes(&layout.inbox()),
+            "landing": free_bytes(&layout.landing()),
+            "database": free_bytes(layout.folder()),
+            "archive": free_bytes(&layout.archive()),
+        },
     }))
 }

@@ -83,8 +83,10 @@ impl FileWriter {
 
     /// Ends the file and waits until it is on stable storage (its name is not yet: see
     /// [`sync_folder`]).
-    pub(super) fn finish(self) -> Result<DataFile> {
-        let file = self.writer.into_inner().map_err(Error::write(&self.full))?;
+    pub(super) fn finish(mut self) -> Result<DataFile> {
+        // and not `into_inner`, which makes mere text of a full disk
+        self.writer.finish().map_err(Error::write(&self.full))?;
+        let file = self.writer.inner_mut();
         file.sync_all().map_err(Error::io("sync", &self.full))?;
         let size = file.metadata().map_err(Error::io("measure", &self.full))?.len();
         Ok(DataFile { path: self.path, size, stats: self.stats })

@@ -164,6 +164,14 @@ impl Archive {
         self.buffered
     }
 
+    /// Forgets the changes that wait in memory, which the source will give: while the archive is away they
+    /// would grow without a bound.
+    pub fn leave_to_source(&mut self) {
+        for pending in self.pending.values_mut() {
+            self.buffered -= pending.leave_to_source();
+        }
+    }
+
     /// Days with changes that are not in the archive yet; `None` stands for the rows of the error
     /// queue without an instant.
     pub fn waiting_days(&self) -> impl Iterator<Item = Option<i64>> + '_ {

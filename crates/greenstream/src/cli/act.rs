@@ -93,7 +93,10 @@ pub fn errors(cli: &Cli, args: &ErrorsArgs) -> Result<ExitCode, Failure> {
             (Action::Edit, &edit.decide, Some(kw.to_string()))
         }
     };
-    let reader = open::reader(cli)?;
+    let reader = match decide.dry_run {
+        true => open::reader(cli)?,
+        false => open::reader_at_head(cli, "greenstream errors")?,
+    };
     let rows = chosen(&reader, decide, action)?;
     let mut bodies = Vec::new();
     for row in &rows {
@@ -271,7 +274,10 @@ pub fn dead_letters(cli: &Cli, args: &DeadLettersArgs) -> Result<ExitCode, Failu
     let Some(DeadLettersAction::Retry { uploads, all, feed, time_zone, dry_run }) = &args.action else {
         return read::dead_letters(cli, &args.filter);
     };
-    let reader = open::reader(cli)?;
+    let reader = match dry_run {
+        true => open::reader(cli)?,
+        false => open::reader_at_head(cli, "greenstream dead-letters retry")?,
+    };
     let mut dead = Vec::new();
     let filter = store::Filter { upload_status: Some(UploadStatus::Dead), ..store::Filter::default() };
     reader.uploads::<StoreError>(&filter, &mut |row| {

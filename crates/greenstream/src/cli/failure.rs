@@ -105,7 +105,6 @@ impl Failure {
     }
 
     /// What went wrong, by its stable name.
-    #[cfg(test)]
     pub fn code(&self) -> Code {
         self.code
     }

@@ -13,6 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::fence::TakenOver;
 use crate::home::{Home, HomeError, Layout};
 use crate::landing::{Error as LandingError, Zone};
+pub use crate::process::with_causes;
 use crate::process::{ProcessError, Service};
 use crate::store::{Reader, Store, StoreError};
 use crate::web::ServeError;
@@ -122,20 +123,6 @@ pub fn given_path(error: LandingError) -> Failure {
     }
 }
 
-/// An error with all its causes, in one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// The configuration of a home: `--config`, else `greenstream.toml` in it.
 pub fn config(cli: &Cli) -> Result<Config, Failure> {
     let path = config_path(cli);
@@ -217,6 +204,22 @@ pub fn reader(cli: &Cli) -> Result<Reader, Failure> {
         return Err(empty(cli));
     }
     Ok(Store::reader(&database)?)
+}
+
+/// The database for a decision: what a run that broke off has left in the journal is processed first, so that
+/// nobody decides about a state that is past.
+pub fn reader_at_head(cli: &Cli, command: &str) -> Result<Reader, Failure> {
+    let behind = reader(cli)?;
+    if behind.position()?.entry < zone(cli)?.head().0 {
+        drop(behind);
+        match service(cli, command) {
+            Ok(mut service) => service.catch_up()?,
+            // its owner is about to; what does not fit by then is refused in the journal's order
+            Err(failure) if failure.code() == Code::HomeBusy => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    reader(cli)
 }
 
 /// The landing zone, for reading, whoever owns the home.

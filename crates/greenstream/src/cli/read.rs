@@ -118,13 +118,18 @@ pub fn meters(cli: &Cli, filter: &Filter) -> Result<ExitCode, Failure> {
 /// `status`: where journal, database and archive stand, and the books.
 pub fn status(cli: &Cli) -> Result<ExitCode, Failure> {
     let (reader, zone) = (open::reader(cli)?, open::zone(cli)?);
-    let status = crate::status::gather(&reader, &zone)?;
+    let status = crate::status::gather(&reader, &zone, &open::look(cli)?)?;
     if cli.json {
         println!("{status}");
         return Ok(ExitCode::SUCCESS);
     }
     let number = |pointer: &str| count(status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
     println!("home          {}", cli.home.display());
+    let free = |part: &str| match status.pointer(&format!("/free_bytes/{part}")).and_then(Value::as_u64) {
+        Some(bytes) => format!("{part} {} MB", count(bytes / 1_000_000)),
+        None => format!("{part} unknown"),
+    };
+    println!("free          {}", ["inbox", "landing", "database", "archive"].map(free).join(", "));
     println!("journal       entry {}", number("/journal/entry"));
     println!("database      entry {} ({} waiting)", number("/database/entry"), number("/waiting"));
     println!(

@@ -76,6 +76,13 @@ impl Error {
         matches!(self, Error::Io { .. } | Error::Changed { .. })
     }
 
+    /// Whether there is no space left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Error::Io { source, .. } if full.contains(&source.kind()))
+    }
+
     /// The way out, in one sentence.
     #[must_use]
     pub fn hint(&self) -> &'static str {

@@ -6,18 +6,17 @@ use std::time::{Duration, Instant};
 
 use greenstream_core::SECOND;
 
-use super::error::ProcessError;
+use super::error::{ProcessError, with_causes};
 use super::mirror::{self, StoreSource};
 use crate::archive::{Archive, Error as ArchiveError, Known, MeterNames, Mode};
 use crate::change::{ChangeSet, Meter};
 use crate::clock;
 use crate::config::File;
 use crate::fence::Fence;
+use crate::outage::{Outages, Part, pauses, room};
 use crate::queue::{Popped, Queue};
 use crate::store::{Reader, Store};
 
-/// The longest pause between two tries while the archive cannot be written.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How long a set that is committed may take to arrive.
 const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
@@ -36,10 +35,13 @@ pub struct Archivist {
     buffer_bytes: usize,
     /// When the first change that is not in the archive was taken.
     waiting_since: Option<Instant>,
-    /// After a failure: when to try again, and the pause that led there.
-    retry: Option<(Instant, Duration)>,
+    /// After a failure: when to try again, and the pauses from there on.
+    retry: Option<(Instant, Pauses)>,
+    outages: Arc<Outages>,
     vacuumed: Instant,
 }
+
+type Pauses = Box<dyn Iterator<Item = Duration> + Send>;
 
 /// Names of the meters that the store knew when the archive was opened.
 struct Names(Vec<String>);
@@ -61,6 +63,7 @@ impl Archivist {
         store: Arc<Mutex<Store>>,
         config: &File,
         fence: Fence,
+        outages: Arc<Outages>,
     ) -> Result<Archivist, ProcessError> {
         let reader = Store::reader(database)?;
         let archive = open_archive(folder, &reader, &fence)?;
@@ -79,6 +82,7 @@ impl Archivist {
             retention_micros: micros(config.archive.retention_seconds),
             buffer_bytes: config.sizes.archive_buffer_bytes,
             retry: None,
+            outages,
             vacuumed: Instant::now(),
         })
     }
@@ -96,7 +100,7 @@ impl Archivist {
     /// # Errors
     /// Only what no retry mends; a target that is away is tried again later.
     pub fn tend(&mut self, sets: &Queue<Arc<ChangeSet>>) -> Result<(), ProcessError> {
-        if self.retry.is_some_and(|(at, _)| Instant::now() < at) {
+        if self.retry.as_ref().is_some_and(|(at, _)| Instant::now() < *at) {
             return Ok(());
         }
         let full = self.archive.buffered_bytes() > self.buffer_bytes;
@@ -131,19 +135,24 @@ impl Archivist {
     fn attempt(&mut self, sets: &Queue<Arc<ChangeSet>>, mode: Mode) -> Result<(), ProcessError> {
         match self.flush(sets, mode) {
             Ok(()) => {
-                if self.retry.take().is_some() {
-                    tracing::info!("the archive can be written again");
-                }
+                self.retry = None;
+                self.outages.works(Part::Archive);
                 Ok(())
             }
             Err(error) if error.is_transient() => {
-                let pause =
-                    self.retry.map_or(Duration::from_secs(1), |(_, pause)| (pause * 2).min(PAUSE_MAX));
-                tracing::error!(%error, hint = error.hint(), ?pause, "the archive cannot be written; it will catch up");
-                self.retry = Some((Instant::now() + pause, pause));
+                if error.part() == Part::Archive {
+                    let needed = room(&self.folder, self.archive.buffered_bytes() as u64);
+                    self.outages.fail(Part::Archive, with_causes(&error) + &needed, &error.hint());
+                } else {
+                    tracing::warn!(%error, "the state of the archive cannot be noted; trying again");
+                }
+                let mut pauses =
+                    self.retry.take().map_or_else(|| Box::new(pauses()) as Pauses, |(_, rest)| rest);
+                let pause = pauses.next().unwrap_or_default();
+                self.retry = Some((Instant::now() + pause, pauses));
                 if self.archive.buffered_bytes() > 2 * self.buffer_bytes {
                     // the store knows what the buffer holds
-                    self.archive = open_archive(&self.folder, &self.reader, &self.fence)?;
+                    self.archive.leave_to_source();
                 }
                 Ok(())
             }

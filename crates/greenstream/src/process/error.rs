@@ -1,10 +1,27 @@
 //! How processing fails: a bad world, never bad data.
 
+use std::path::Path;
+
 use crate::archive::Error as ArchiveError;
 use crate::config::ConfigError;
 use crate::fence::TakenOver;
 use crate::landing::Error as LandingError;
+use crate::outage::Part;
 use crate::store::StoreError;
+
+/// An error with all its causes, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
 
 /// A failure of one of the parts, or a broken invariant.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +74,36 @@ impl ProcessError {
             | ProcessError::TakenOver(_)
             | ProcessError::Stopped
             | ProcessError::Internal(_) => false,
+        }
+    }
+
+    /// The same, or, where a database seems to be damaged, what the system says when the file is read: a disk
+    /// that fails to read may mend, damage does not.
+    #[must_use]
+    pub fn or_unreadable(self, database: &Path) -> ProcessError {
+        if !matches!(&self, ProcessError::Store(error) if error.is_damage()) {
+            return self;
+        }
+        let read = || std::io::copy(&mut std::fs::File::open(database)?, &mut std::io::sink());
+        match read() {
+            Err(source) => ProcessError::Io { path: database.to_owned(), source },
+            Ok(_) => self,
+        }
+    }
+
+    /// Whether a database seems to be damaged, and the disk says nothing.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, ProcessError::Store(error) if error.is_damage())
+    }
+
+    /// The part that is out of order.
+    pub fn part(&self) -> Part {
+        match self {
+            ProcessError::Landing(_) => Part::Landing,
+            ProcessError::Archive(_) => Part::Archive,
+            // the home's own folder is the database's
+            _ => Part::Database,
         }
     }
 

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use greenstream_core::Ts;
 
 use super::committed::Committed;
-use super::error::ProcessError;
+use super::error::{ProcessError, with_causes};
 use super::job::{Job, Task};
+use super::waiting::{FAILURES_MAX, Waiting, bytes_of};
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::landing::{Body, Incoming, Landed, Landing, RetryBody, Source, head_of, name_of};
+use crate::outage::{Outages, Part, room};
 use crate::queue::Queue;
 use crate::store::{Store, UploadStatus};
 
@@ -67,12 +68,20 @@ pub(super) struct Lander<'a> {
     pub(super) queued: u64,
     /// No entry after this one is handed on.
     pub(super) last: u64,
+    /// Whether entries are handed on later where there is no room for them now. The journal keeps them.
+    pub(super) patient: bool,
+    pub(super) waiting: Waiting,
+    pub(super) outages: &'a Outages,
+    pub(super) landing_folder: PathBuf,
 }
 
 impl Lander<'_> {
-    /// Hands on every journal entry that has not been.
+    /// Hands on every journal entry that has not been; some later where landing must not wait for them.
     pub(super) fn enqueue(&mut self, jobs: &Queue<Job>) -> Result<(), ProcessError> {
         for entry in self.landing.entries_after(self.queued) {
+            if self.patient && jobs.is_full() {
+                break;
+            }
             let entry = entry?;
             if entry.entry > self.last {
                 break;
@@ -141,6 +150,10 @@ impl Lander<'_> {
 
     /// Whether an upload is a dead letter, once everything handed on so far is committed.
     fn is_dead(&self, upload: u32) -> Result<bool, ProcessError> {
+        if self.patient && self.outages.is_out(Part::Database) {
+            // the file stays in the inbox and is offered again: others need not wait for the answer
+            return Ok(false);
+        }
         if !self.committed.wait_for(self.queued) {
             return Err(ProcessError::Stopped);
         }
@@ -149,26 +162,62 @@ impl Lander<'_> {
         Ok(reader.upload(upload)?.is_some_and(|row| row.status == UploadStatus::Dead))
     }
 
-    /// Lands files of the inbox, waiting out what passes: a full disk refuses files, not the service.
-    pub(super) fn land_inbox(&mut self, files: &[PathBuf], jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        let given = Given::default();
-        let mut pause = Duration::from_secs(1);
-        loop {
-            let sources = files.iter().map(|path| Source::Inbox(path.clone())).collect();
-            match self.land(sources, &given, jobs) {
-                Ok(notes) => {
-                    for (path, note) in files.iter().zip(notes) {
-                        log_note(path, &note);
+    /// Lands files of the inbox, after those that could not land before. A full disk refuses files, not the
+    /// service: they stay where they are and are tried again after growing pauses, and nothing else waits for
+    /// that. To be called again and again, also with no files.
+    pub(super) fn land_inbox(&mut self, files: Vec<PathBuf>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+        self.enqueue(jobs)?;
+        self.waiting.add(files);
+        let files = self.waiting.take();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let (mut refused, mut failures) = (Vec::new(), 0);
+        for group in groups(&files) {
+            if failures < FAILURES_MAX && self.land_files(group, jobs)? {
+                failures = 0;
+            } else if group.len() == 1 {
+                failures += 1;
+                refused.extend_from_slice(group);
+            } else {
+                // what does not fit together may fit alone: a large file does not hold up the small ones
+                for file in group {
+                    if failures < FAILURES_MAX && self.land_files(std::slice::from_ref(file), jobs)? {
+                        failures = 0;
+                    } else {
+                        failures += 1;
+                        refused.push(file.clone());
                     }
-                    return Ok(());
                 }
-                Err(ProcessError::Landing(error)) if error.is_transient() => {
-                    tracing::error!(%error, hint = %error.hint(), ?pause, "files cannot land; trying again");
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(20));
-                }
-                Err(error) => return Err(error),
             }
+        }
+        if refused.is_empty() && self.waiting.is_empty() {
+            self.outages.works(Part::Landing);
+        }
+        self.waiting.keep(refused);
+        Ok(())
+    }
+
+    /// Lands a group, all of it or none; false where that may go better later.
+    fn land_files(&mut self, files: &[PathBuf], jobs: &Queue<Job>) -> Result<bool, ProcessError> {
+        let given = Given::default();
+        let sources = files.iter().map(|path| Source::Inbox(path.clone())).collect();
+        match self.land(sources, &given, jobs) {
+            Ok(notes) => {
+                for (path, note) in files.iter().zip(notes) {
+                    log_note(path, &note);
+                }
+                Ok(true)
+            }
+            Err(ProcessError::Landing(error)) if error.is_transient() => {
+                let mut problem = with_causes(&error);
+                if error.is_full() {
+                    problem += &room(&self.landing_folder, bytes_of(files));
+                }
+                self.outages.fail(Part::Landing, problem, error.hint());
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
 }

@@ -30,10 +30,11 @@ mod revisions;
 mod service;
 mod silence;
 mod texts;
+mod waiting;
 mod window;
 mod writer;
 
-pub use error::ProcessError;
+pub use error::{ProcessError, with_causes};
 pub use lander::{Given, Note};
 pub use mirror::{StoreSource, compare_day};
 pub use progress::{Counts, Progress};

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::error::ProcessError;
-use super::service::{Service, journal_configuration};
+use super::service::{Service, Telling, journal_configuration};
 use crate::archive::{clear_aside, put_aside, unless_missing};
 use crate::config::Config;
 use crate::dataset::{Cell, Dataset, rows};
@@ -61,7 +61,8 @@ impl Service {
             journal_configuration(&mut landing, config)?;
         }
         let config = judged_by(&landing, config)?;
-        let mut service = Service::over(home, config, landing, &new_database, &new_archive, false)?;
+        let mut service =
+            Service::over(home, config, landing, &new_database, &new_archive, Telling::default())?;
         service.catch_up()?;
         let mut rebuilt = Rebuilt {
             uploads: service.progress().counts().uploads,

@@ -17,12 +17,14 @@ use super::prepare::Preparer;
 use super::progress::Progress;
 use super::silence;
 use super::texts::Library;
+use super::waiting::Waiting;
 use super::writer::Writer;
 use crate::alert::Targets;
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::home::Home;
 use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source};
+use crate::outage::Outages;
 use crate::queue::Queue;
 use crate::store::{Log, Store};
 
@@ -43,6 +45,16 @@ pub struct Service {
     archivist: Archivist,
     committed: Arc<Committed>,
     progress: Arc<Progress>,
+    outages: Arc<Outages>,
+}
+
+/// What becomes of what people should hear of.
+#[derive(Default)]
+pub(super) struct Telling {
+    /// Whether alerts are raised.
+    pub(super) raising: bool,
+    /// What is out of order.
+    pub(super) outages: Arc<Outages>,
 }
 
 impl Service {
@@ -51,12 +63,23 @@ impl Service {
     /// # Errors
     /// The parts' own; [`ProcessError::Internal`] where the database is ahead of the journal.
     pub fn open(home: Home, config: Config) -> Result<Service, ProcessError> {
+        Service::open_telling(home, config, Arc::default())
+    }
+
+    /// As [`Service::open`], where others know what is out of order already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_telling(home: Home, config: Config, outages: Arc<Outages>) -> Result<Service, ProcessError> {
+        // also after an outage, in which another process may have taken the home over
+        home.fence().check()?;
         super::rebuild::clear_leftovers(&home)?;
         let mut landing = Landing::open(&home.landing())?;
         landing.fenced_by(home.fence());
         journal_configuration(&mut landing, &config)?;
         let (database, archive) = (home.database(), home.archive());
-        Service::over(home, config, landing, &database, &archive, true)
+        let telling = Telling { raising: true, outages };
+        Service::over(home, config, landing, &database, &archive, telling)
     }
 
     /// The same over another database and archive than the home's: for `rebuild`, which raises no alerts.
@@ -66,8 +89,9 @@ impl Service {
         landing: Landing,
         database: &Path,
         archive: &Path,
-        raising: bool,
+        telling: Telling,
     ) -> Result<Service, ProcessError> {
+        let Telling { raising, outages } = telling;
         let rules = Arc::new(config.rulebook.compile()?);
         let mut store = Store::open(database)?;
         store.fenced_by(home.fence());
@@ -81,7 +105,9 @@ impl Service {
         let library = Library::new(landing.objects(), Arc::clone(&rules));
         let judging =
             Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
-        let archivist = Archivist::open(archive, database, Arc::clone(&store), &config.file, home.fence())?;
+        let fence = home.fence();
+        let archivist =
+            Archivist::open(archive, database, Arc::clone(&store), &config.file, fence, Arc::clone(&outages))?;
         let preparer =
             Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
         Ok(Service {
@@ -91,12 +117,13 @@ impl Service {
             landing,
             preparer,
             judging,
-            writer: Writer::new(Arc::clone(&store)),
+            writer: Writer::new(Arc::clone(&store), Arc::clone(&outages)),
             log,
             store,
             archivist,
             committed,
             progress: Arc::new(Progress::default()),
+            outages,
         })
     }
 
@@ -113,6 +140,11 @@ impl Service {
     /// Counters of what has been committed.
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
+    }
+
+    /// What is out of order.
+    pub fn outages(&self) -> Arc<Outages> {
+        Arc::clone(&self.outages)
     }
 
     /// The store's writing connection, shared with the writer's thread.
@@ -153,24 +185,25 @@ impl Service {
         })
     }
 
-    /// Lands what `next` gives (files of the inbox, removed once landed) until it gives none.
+    /// Lands what `next` gives (files of the inbox, removed once landed) until it gives none. It should give
+    /// an empty list rather than wait for long: what could not land is tried again then.
     ///
     /// # Errors
-    /// The first error of any stage but landing, which waits out what passes.
+    /// The first error of any stage that waiting does not mend by itself.
     pub fn serve(
         &mut self,
         next: &mut (dyn FnMut() -> Option<Vec<PathBuf>> + Send),
     ) -> Result<(), ProcessError> {
         self.work(|lander, jobs, given_up| {
+            lander.patient = true;
             while let Some(files) = next() {
                 if given_up() {
                     break;
                 }
-                for group in groups(&files) {
-                    lander.land_inbox(group, jobs)?;
-                }
+                lander.land_inbox(files, jobs)?;
             }
-            Ok(())
+            lander.patient = false;
+            if given_up() { Ok(()) } else { lander.enqueue(jobs) }
         })
     }
 
@@ -228,7 +261,9 @@ impl Service {
     /// # Errors
     /// When the outbox cannot be read.
     pub fn send_alerts(&self) -> Result<(), ProcessError> {
-        let sent = Targets::new(&self.config.file.alerts).send_waiting(&self.store)?;
+        let targets = Targets::new(&self.config.file.alerts);
+        targets.record(&self.outages, &self.store)?;
+        let sent = targets.send_waiting(&self.store)?;
         if let Some(problem) = sent.failed {
             tracing::error!("{problem}; alerts wait in the outbox for `greenstream run`");
         }
@@ -308,6 +343,10 @@ impl Service {
             committed: &self.committed,
             queued: position,
             last: alone.map_or(u64::MAX, |(entry, _)| entry),
+            patient: false,
+            waiting: Waiting::new(),
+            outages: &self.outages,
+            landing_folder: self.home.landing(),
         };
         let pipeline = Pipeline {
             preparer: &self.preparer,

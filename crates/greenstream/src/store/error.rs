@@ -104,6 +104,10 @@ impl StoreError {
     /// process holds the database. Everything else needs a person or another program.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        // a log that could not be synced is opened anew, and what was lost of it is processed again
+        if matches!(self, StoreError::Log { .. }) {
+            return true;
+        }
         matches!(
             self.code(),
             Some(
@@ -119,6 +123,21 @@ impl StoreError {
                     | ErrorCode::FileLockingProtocolFailed
             )
         )
+    }
+
+    /// Whether SQLite takes the file for damaged; it does so too where the disk fails to read it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    }
+
+    /// Whether there is no space left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::Log { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            _ => self.code() == Some(ErrorCode::DiskFull),
+        }
     }
 
     /// The way out, in one sentence.
@@ -145,7 +164,7 @@ impl StoreError {
                 "another process holds the database: wait for it or stop it"
             }
             (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
-                "the database is damaged: move it away and run `greenstream rebuild`"
+                "the database is damaged, or its disk cannot be read: where the system log tells of no disk, move it away and run `greenstream rebuild`"
             }
             (_, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)) => {
                 "check that the volume is there and that this user may write to it"

@@ -13,12 +13,13 @@ use crate::change::Alert;
 use crate::failpoint::{self, Step};
 
 impl Store {
-    /// The oldest alerts that have not been sent, at most `limit`, in the order they were raised.
+    /// The oldest alerts that have not been sent, at most `limit` after the one numbered `after`, in the order
+    /// they were raised.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn alerts_to_send(&self, limit: u32) -> Result<Vec<AlertRow>, StoreError> {
-        alerts_to_send(&self.conn, limit).doing("read alerts")
+    pub fn alerts_to_send(&self, after: i64, limit: u32) -> Result<Vec<AlertRow>, StoreError> {
+        alerts_to_send(&self.conn, after, limit).doing("read alerts")
     }
 
     /// Says that an alert was sent at `at`; the first time counts.
@@ -31,6 +32,20 @@ impl Store {
             conn.execute(mark, params![alert, at.micros()]).doing("mark an alert as sent")?;
             Ok(())
         })
+    }
+
+    /// Says that the alert of a key was sent at `at`; the first time counts.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the world failed.
+    pub fn mark_sent_by_key(&mut self, key: &str, at: Ts) -> Result<(), StoreError> {
+        self.conn
+            .execute(
+                "UPDATE t_alert SET sent_at = coalesce(sent_at, ?2) WHERE key = ?1",
+                params![key, at.micros()],
+            )
+            .doing("mark an alert as sent")?;
+        Ok(())
     }
 
     /// Says that sending an alert failed at `at`: one attempt more.
@@ -75,8 +90,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn alerts_to_send(&self, limit: u32) -> Result<Vec<AlertRow>, StoreError> {
-        alerts_to_send(self.conn(), limit).doing("read alerts")
+    pub fn alerts_to_send(&self, after: i64, limit: u32) -> Result<Vec<AlertRow>, StoreError> {
+        alerts_to_send(self.conn(), after, limit).doing("read alerts")
     }
 
     /// As [`Store::archive_dirty`]; in a snapshot it fits the readings of the snapshot.
@@ -130,12 +145,12 @@ pub(super) fn mark_dirty(
     Ok(())
 }
 
-fn alerts_to_send(conn: &Connection, limit: u32) -> rusqlite::Result<Vec<AlertRow>> {
+fn alerts_to_send(conn: &Connection, after: i64, limit: u32) -> rusqlite::Result<Vec<AlertRow>> {
     conn.prepare_cached(&format!(
-        "SELECT {} FROM t_alert WHERE sent_at IS NULL ORDER BY alert LIMIT ?1",
+        "SELECT {} FROM t_alert WHERE sent_at IS NULL AND alert > ?1 ORDER BY alert LIMIT ?2",
         rows::ALERT_COLUMNS
     ))?
-    .query_map([limit], rows::alert_row)?
+    .query_map(params![after, limit], rows::alert_row)?
     .collect()
 }
 

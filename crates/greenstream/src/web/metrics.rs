@@ -10,6 +10,7 @@ pub fn text(status: &Value) -> String {
     let mut registry = Registry::with_prefix("greenstream");
     let rows = |part: &str| number(status, &format!("/rows/{part}"));
     let unbalanced = rows("all") - rows("stored") - rows("quarantined") - rows("superseded");
+    let outages = status["outages"].as_array().map_or(0, |outages| i64::try_from(outages.len()).unwrap_or(0));
     for (name, help, value) in [
         ("journal_entry", "Last entry of the journal", number(status, "/journal/entry")),
         (
@@ -35,6 +36,7 @@ pub fn text(status: &Value) -> String {
             number(status, "/errors_open"),
         ),
         ("alerts_waiting", "Alerts in the outbox", number(status, "/alerts_waiting")),
+        ("outages", "Parts that cannot be used just now", outages),
         ("meters_known", "Meters with at least one row", number(status, "/meters")),
     ] {
         let gauge: Gauge = Gauge::default();

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::config::ServeKeys;
 use crate::home::Home;
+use crate::outage::Outages;
 use places::{Places, Problem};
 
 mod api;
@@ -82,11 +83,11 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError`] as it says.
-    pub fn start(home: &Home, keys: &ServeKeys) -> Result<Server, ServeError> {
+    pub fn start(home: &Home, keys: &ServeKeys, outages: Arc<Outages>) -> Result<Server, ServeError> {
         let (listener, address) = listen(&keys.listen)?;
         let refused = |source| ServeError::Listen { address, source };
         listener.set_nonblocking(true).map_err(refused)?;
-        let places = Arc::new(Places::new(home.layout().clone()));
+        let places = Arc::new(Places::new(home.layout().clone(), outages));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -200,6 +201,9 @@ async fn answer<T: Send + 'static>(
 }
 
 async fn ready(State(places): State<Arc<Places>>) -> Result<&'static str, Problem> {
+    if let Some(why) = places.outages.unready() {
+        return Err(Problem::Unavailable(why));
+    }
     answer(places, |places| places.status(&places.reader()?).map(|_| "ready\n")).await
 }
 

@@ -1,7 +1,7 @@
 //! What the routes read: a home's database and journal, anew for each answer.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::hours::Hours;
 use crate::home::Layout;
 use crate::landing::{Error as LandingError, Zone};
+use crate::outage::Outages;
 use crate::store::{Reader, Store, StoreError};
 
 /// Where a home's parts are, and what need not be read twice.
@@ -20,6 +21,8 @@ pub struct Places {
     /// The journal as far as it was read: entries never change, so that only new ones are read.
     zone: Mutex<Option<Zone>>,
     pub hours: Hours,
+    /// What the service that serves them finds out of order.
+    pub outages: Arc<Outages>,
 }
 
 /// Why a route gives no answer.
@@ -103,9 +106,9 @@ impl From<askama::Error> for Problem {
 }
 
 impl Places {
-    pub fn new(layout: Layout) -> Places {
+    pub fn new(layout: Layout, outages: Arc<Outages>) -> Places {
         let database = layout.database();
-        Places { layout, database, zone: Mutex::new(None), hours: Hours::default() }
+        Places { layout, database, zone: Mutex::new(None), hours: Hours::default(), outages }
     }
 
     /// A connection of its own for each question: the file may be another one by the next.
@@ -113,7 +116,7 @@ impl Places {
         Ok(Store::reader(&self.database)?)
     }
 
-    /// What `status --json` says.
+    /// What `status --json` says, and what is out of order.
     pub fn status(&self, reader: &Reader) -> Result<Value, Problem> {
         // a panic while it was held leaves at worst a journal read in part, which a refresh goes on with
         let mut held = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +125,8 @@ impl Places {
             None => Zone::look(&self.layout.landing())?,
         };
         zone.refresh()?;
-        let status = crate::status::gather(reader, &zone)?;
+        let mut status = crate::status::gather(reader, &zone, &self.layout)?;
+        status["outages"] = self.outages.json();
         *held = Some(zone);
         Ok(status)
     }

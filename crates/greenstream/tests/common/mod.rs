@@ -101,7 +101,7 @@ impl Home {
         command
     }
 
-    /// Runs a command to its end; one that does not end is killed and fails the test.
+    /// As [`finish`].
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Done {
         finish(&mut self.command(args))
@@ -149,7 +149,14 @@ impl Home {
 
     /// Starts the service and waits until it serves.
     pub fn serve(&self) -> Serving {
-        let mut child = self.command(&["run", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        self.serve_as(|_| {})
+    }
+
+    /// The same with a command that was prepared for it.
+    pub fn serve_as(&self, prepare: impl FnOnce(&mut Command)) -> Serving {
+        let mut command = self.command(&["run", "--listen", "127.0.0.1:0"]);
+        prepare(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let out = reader(child.stdout.take().unwrap());
         let mut address = None;
@@ -208,6 +215,17 @@ impl Serving {
         (code.unwrap_or_else(|| panic!("the service did not end:\n{said}")), said)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until somebody has killed it.
+    #[track_caller]
+    pub fn dies(mut self) {
+        assert_eq!(wait(&mut self.child, DEADLINE), Some(-1));
+    }
+
     /// The status and body of a GET.
     #[track_caller]
     pub fn get(&self, path: &str) -> (String, String) {
@@ -239,6 +257,10 @@ impl Drop for Serving {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said: String = self.outputs.drain(..).filter_map(|output| output.join().ok()).collect();
+            println!("the service said:\n{said}");
+        }
     }
 }
 

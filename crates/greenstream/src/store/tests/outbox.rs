@@ -16,8 +16,8 @@ fn alert(key: &str) -> Alert {
 }
 
 fn waiting(home: &Home) -> Vec<String> {
-    let alerts = home.store.alerts_to_send(10).unwrap();
-    assert_eq!(alerts, home.reader().alerts_to_send(10).unwrap());
+    let alerts = home.store.alerts_to_send(0, 10).unwrap();
+    assert_eq!(alerts, home.reader().alerts_to_send(0, 10).unwrap());
     alerts.into_iter().map(|alert| format!("{} {}", alert.key, alert.attempts)).collect()
 }
 
@@ -26,13 +26,13 @@ fn alerts_wait_until_they_are_sent_in_the_order_they_were_raised() {
     let mut home = Home::with_meters();
     home.commit(ChangeSet { alerts: ["a", "b", "c"].map(alert).into(), ..ChangeSet::default() });
     assert_eq!(waiting(&home), ["a 0", "b 0", "c 0"]);
-    assert_eq!(home.store.alerts_to_send(2).unwrap().len(), 2);
+    assert_eq!(home.store.alerts_to_send(0, 2).unwrap().len(), 2);
     home.store.mark_failed(1, at(1)).unwrap();
     home.store.mark_failed(1, at(2)).unwrap();
     home.store.mark_sent(2, at(3)).unwrap();
     home.store.mark_sent(2, at(4)).unwrap();
     assert_eq!(waiting(&home), ["a 2", "c 0"]);
-    let first = home.store.alerts_to_send(1).unwrap().remove(0);
+    let first = home.store.alerts_to_send(0, 1).unwrap().remove(0);
     assert_eq!((first.tried_at, first.sent_at, first.message.as_str()), (Some(at(2)), None, "about a"));
     home.expect("SELECT sent_at FROM alerts WHERE alert = 2", &["2026-03-02T00:03:00Z"]);
 }
