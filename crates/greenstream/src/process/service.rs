@@ -13,6 +13,7 @@ use super::judging::Judging;
 use super::lander::{Given, Lander, Note, groups};
 use super::past::Past;
 use super::pipeline::Pipeline;
+use super::posted::Arrivals;
 use super::prepare::Preparer;
 use super::progress::Progress;
 use super::silence;
@@ -22,7 +23,7 @@ use crate::alert::Targets;
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::home::Home;
-use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source};
+use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source, name_of};
 use crate::queue::Queue;
 use crate::store::{Log, Store};
 
@@ -141,7 +142,7 @@ impl Service {
                 if given_up() {
                     break;
                 }
-                let sources = group.iter().map(|path| Source::File(path.clone())).collect();
+                let sources = group.iter().map(|path| (Source::File(path.clone()), name_of(path))).collect();
                 for (path, note) in group.iter().zip(lander.land(sources, given, jobs)?) {
                     tell(path, note);
                 }
@@ -150,20 +151,18 @@ impl Service {
         })
     }
 
-    /// Lands what `next` gives (files of the inbox, removed once landed) until it gives none.
+    /// Lands what `next` gives until it gives none.
     ///
     /// # Errors
     /// The first error of any stage but landing, which waits out what passes.
-    pub fn serve(
-        &mut self,
-        next: &mut (dyn FnMut() -> Option<Vec<PathBuf>> + Send),
-    ) -> Result<(), ProcessError> {
+    pub fn serve(&mut self, next: &mut (dyn FnMut() -> Option<Arrivals> + Send)) -> Result<(), ProcessError> {
         self.work(|lander, jobs, given_up| {
-            while let Some(files) = next() {
+            while let Some(arrivals) = next() {
                 if given_up() {
                     break;
                 }
-                for group in groups(&files) {
+                lander.land_posted(arrivals.posted, jobs)?;
+                for group in groups(&arrivals.files) {
                     lander.land_inbox(group, jobs)?;
                 }
             }

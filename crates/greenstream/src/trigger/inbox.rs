@@ -30,6 +30,20 @@ pub struct Inbox {
     /// None while the system gives no events; then the folder is listed more often.
     watcher: Option<RecommendedWatcher>,
     next_scan: Instant,
+    /// Whether somebody has rung since the last call.
+    rung: bool,
+}
+
+/// Ends a wait for files early: something else has come that its waiter should look at.
+#[derive(Clone)]
+pub struct Bell(Sender<Heard>);
+
+impl Bell {
+    /// Rings.
+    pub fn ring(&self) {
+        // nobody waits any more if this fails
+        let _ = self.0.send(Heard::Rung);
+    }
 }
 
 impl Inbox {
@@ -52,13 +66,19 @@ impl Inbox {
             tell,
             watcher: None,
             next_scan: Instant::now(),
+            rung: false,
         };
         inbox.listen();
         inbox.scan(Instant::now())?;
         Ok(inbox)
     }
 
-    /// The next files that are whole, at most 256; none if there are none until the timeout. A file that is
+    /// A bell that ends the wait of [`Inbox::next`].
+    pub fn bell(&self) -> Bell {
+        Bell(self.tell.clone())
+    }
+
+    /// The next files that are whole, at most 256; none if there are none until the timeout or the bell. A file that is
     /// still there a minute after it was offered is offered again.
     ///
     /// # Errors
@@ -74,7 +94,7 @@ impl Inbox {
                 self.scan(now)?;
             }
             let files = self.take(now);
-            if !files.is_empty() || now >= deadline {
+            if std::mem::take(&mut self.rung) || !files.is_empty() || now >= deadline {
                 return Ok(files);
             }
             let wait = self.next_scan.min(deadline).saturating_duration_since(now);
@@ -96,6 +116,7 @@ impl Inbox {
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Lost => self.next_scan = Instant::now(),
+            Heard::Rung => self.rung = true,
             Heard::FolderGone => (self.watcher, self.next_scan) = (None, Instant::now()),
             _ => {}
         }
@@ -292,6 +313,19 @@ mod tests {
         }
         fs::write(inside.join("good.csv"), "x").unwrap();
         assert_eq!(names(&taken(&mut inbox, 1)), ["good.csv"]);
+    }
+
+    #[test]
+    fn a_bell_ends_the_wait_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        inbox.bell().ring();
+        let began = Instant::now();
+        assert!(inbox.next(LONG).unwrap().is_empty());
+        assert!(began.elapsed() < LONG);
+        let began = Instant::now();
+        assert!(inbox.next(Duration::from_millis(50)).unwrap().is_empty());
+        assert!(began.elapsed() >= Duration::from_millis(50));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) enum Heard {
     Lost,
     /// The folder itself is gone, and events with it.
     FolderGone,
+    /// Somebody rang: nothing about files.
+    Rung,
 }
 
 /// What was seen of one file.
@@ -118,6 +120,7 @@ impl Settling {
             Heard::Gone(name) => {
                 self.files.remove(&name);
             }
+            Heard::Rung => {}
             // any file may have a writer, so what was seen before counts no more
             Heard::Lost | Heard::FolderGone => {
                 self.files.retain(|_, file| file.queued);

@@ -7,6 +7,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::hours::Hours;
 use crate::home::Layout;
@@ -20,6 +21,8 @@ pub struct Places {
     /// The journal as far as it was read: entries never change, so that only new ones are read.
     zone: Mutex<Option<Zone>>,
     pub hours: Hours,
+    /// A permit for each question that is read at the same time.
+    pub readers: Semaphore,
 }
 
 /// Why a route gives no answer.
@@ -103,9 +106,9 @@ impl From<askama::Error> for Problem {
 }
 
 impl Places {
-    pub fn new(layout: Layout) -> Places {
-        let database = layout.database();
-        Places { layout, database, zone: Mutex::new(None), hours: Hours::default() }
+    pub fn new(layout: Layout, readers: usize) -> Places {
+        let (database, readers) = (layout.database(), Semaphore::new(readers));
+        Places { layout, database, zone: Mutex::new(None), hours: Hours::default(), readers }
     }
 
     /// A connection of its own for each question: the file may be another one by the next.

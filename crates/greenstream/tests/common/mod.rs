@@ -87,6 +87,7 @@ impl Home {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenstream"));
         command.arg("--home").arg(self.path()).args(args).env_remove("GREENSTREAM_HOME");
+        command.env_remove("GREENSTREAM_TOKEN");
         command.env("USER", "tester").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -145,7 +146,12 @@ impl Home {
 
     /// Starts the service and waits until it serves.
     pub fn serve(&self) -> Serving {
-        let mut child = self.command(&["run", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        Home::serve_by(self.command(&["run", "--listen", "127.0.0.1:0"]))
+    }
+
+    /// The same by another command line or environment.
+    pub fn serve_by(mut command: Command) -> Serving {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let out = reader(child.stdout.take().unwrap());
         let mut address = None;
@@ -180,6 +186,12 @@ impl Serving {
         (code.unwrap_or_else(|| panic!("the service did not end:\n{said}")), said)
     }
 
+    /// Kills it, as power or the system does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// The status and body of a GET.
     #[track_caller]
     pub fn get(&self, path: &str) -> (String, String) {
@@ -209,8 +221,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
