@@ -82,8 +82,19 @@ impl Targets {
             .header("content-type", "application/json")
             .header("idempotency-key", &alert.key)
             .send(body(alert).to_string());
-        // the address may carry a secret, so it is not part of the message
-        answer.map(|_| ()).map_err(|error| format!("the alert webhook did not take an alert: {error}"))
+        answer
+            .map(|_| ())
+            .map_err(|error| format!("the alert webhook did not take an alert: {}", without_address(error)))
+    }
+}
+
+/// An error in words. The address may carry a secret, and so may where it redirects to: those that hold
+/// one are told without.
+fn without_address(error: ureq::Error) -> String {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => "its address is none that can be asked".to_owned(),
+        ureq::Error::RequireHttpsOnly(_) => "its address is not of https".to_owned(),
+        error => error.to_string(),
     }
 }
 
