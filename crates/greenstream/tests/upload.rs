@@ -190,7 +190,7 @@ fn a_body_of_any_size_lands_whole_with_and_without_a_length() {
     let home = Home::new();
     let service = serve(&home, "");
     // in memory, at its edge, above it, and above what landing reads at a time
-    for (number, size) in [1, 65_536, 65_537, 3 << 20].into_iter().enumerate() {
+    for (number, size) in [50, 65_500, 65_540, 3 << 20].into_iter().enumerate() {
         let body = rows(&format!("M{number}"), size);
         let answer = put(&service, "sized", "", &body);
         assert_eq!(
@@ -301,6 +301,25 @@ fn names_and_heads_are_limited_on_both_sides() {
     let two = head("a", &format!("Content-Length: {}\r\nContent-Length: 1\r\n", body.len()));
     assert_eq!(send(&service, &[&two[..], &body].concat()).status, 400);
     assert_eq!(home.export("uploads").len(), 1);
+}
+
+#[test]
+fn bytes_that_landed_otherwise_are_told_and_a_dead_letter_is_tried_again() {
+    let home = Home::new();
+    let (zoned, dead) = (rows("Z", 100), rows("D", 100));
+    home.ok(&["ingest", &home.file("zoned.csv", &zoned), "--time-zone", "Europe/Berlin"]);
+    home.run(&["ingest", &home.file("dead.csv", &dead), "--feed", "nem12"]).exits(65);
+    let service = serve(&home, "");
+    let known = put(&service, "a", "", &zoned);
+    known.refuses(409, "bytes_known");
+    assert!(known.body.contains("upload 1") && known.body.contains("Europe/Berlin"), "{}", known.body);
+    let retried = put(&service, "a", "", &dead);
+    assert_eq!((retried.status, &retried.json()["status"]), (200, &"retried".into()), "{}", retried.body);
+    eventually("the dead letter is loaded", || {
+        (home.ok(&["status", "--json"]).json()["uploads"]["done"] == 2).then_some(())
+    });
+    service.terminate();
+    home.is_whole();
 }
 
 /// Sends a body in pieces with a pause before each, and takes the answer.
@@ -593,7 +612,7 @@ fn a_thousand_slow_clients_do_not_slow_the_others_and_are_cut() {
     let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
     let home = Home::new();
-    let service = serve(&home, "[serve]\nhead_seconds = 30\n[upload]\ngap_seconds = 30\n");
+    let service = serve(&home, "[serve]\nhead_seconds = 15\n[upload]\ngap_seconds = 15\n");
     uploads(&service, "warm", 10);
     let mut usual = Duration::MAX;
     let mut beside = Duration::MAX;

@@ -89,6 +89,7 @@ async fn connection(stream: TcpStream, router: Router, head_time: Duration, mut 
         .timer(TokioTimer::new())
         .header_read_timeout(head_time)
         .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .half_close(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);

@@ -156,4 +156,51 @@ mod tests {
             check(&format!("/v1/uploads/{path}"), None);
         }
     }
+
+    fn uploads(folder: &std::path::Path) -> (Arc<Uploads>, Posts) {
+        let inbox = crate::trigger::Inbox::watch(folder).unwrap();
+        let keys = crate::config::UploadKeys { free_bytes_min: 0, ..Default::default() };
+        let receiver = Receiver::new(folder.join("receiving"), keys).unwrap();
+        let (intake, posts) = intake(inbox.bell());
+        (Arc::new(Uploads { receiver, intake }), posts)
+    }
+
+    /// The code of the problem, or none where it was acknowledged.
+    async fn take(uploads: Arc<Uploads>) -> Option<&'static str> {
+        let request = Request::new(axum::body::Body::from("x"));
+        uploads.take("a".to_owned(), request).await.err().map(|problem| problem.code())
+    }
+
+    #[tokio::test]
+    async fn as_many_uploads_wait_to_land_as_the_limit_says_and_not_one_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (uploads, mut posts) = uploads(folder.path());
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| tokio::spawn(take(Arc::clone(&uploads)))).collect();
+        while uploads.intake.posts.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(take(Arc::clone(&uploads)).await, Some("landing_busy"));
+        let posted = posts.take();
+        assert_eq!(posted.len(), WAITING_MAX);
+        for one in posted {
+            let receipt = Receipt { note: Note::Landed(1), sha256: String::new(), bytes: 1 };
+            one.answer.send(Ok(receipt)).unwrap();
+        }
+        for one in waiting {
+            assert_eq!(one.await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_acknowledged_by_a_service_that_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let (uploads, posts) = uploads(folder.path());
+        let waiting = tokio::spawn(take(Arc::clone(&uploads)));
+        while uploads.intake.posts.capacity() == WAITING_MAX {
+            tokio::task::yield_now().await;
+        }
+        drop(posts);
+        assert_eq!(waiting.await.unwrap(), Some("landing_failed"));
+        assert_eq!(take(uploads).await, Some("landing_busy"));
+    }
 }
