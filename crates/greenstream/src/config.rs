@@ -13,14 +13,18 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::landing::UPLOAD_BYTES_MAX;
+
 mod error;
 mod keys;
 pub mod registry;
+mod token;
 
 use registry::Registered;
 
 pub use error::{ConfigError, ConfigProblem};
 pub use keys::{position, value_spans};
+pub use token::{TOKEN_VARIABLE, Token};
 
 /// `greenstream.toml`, every key optional.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -42,6 +46,8 @@ pub struct File {
     pub alerts: AlertKeys,
     /// The service's pages, API and metrics.
     pub serve: ServeKeys,
+    /// What an upload over HTTP may take.
+    pub upload: UploadKeys,
     /// Sizes.
     pub sizes: SizeKeys,
 }
@@ -82,6 +88,29 @@ pub struct AlertKeys {
 pub struct ServeKeys {
     /// Address to listen on. Default `127.0.0.1:8321`; only loopback is accepted without a token.
     pub listen: String,
+    /// The file with the token that callers must show, beside the configuration file. Default none; the
+    /// variable `GREENSTREAM_TOKEN` goes before it.
+    pub token_file: Option<PathBuf>,
+    /// Connections open at the same time. Default 2,048; further ones are told to come again.
+    pub connections_max: usize,
+    /// Longest time for the head of a request, and from one request to the next, in seconds. Default 10.
+    pub head_seconds: u64,
+}
+
+/// `[upload]`
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UploadKeys {
+    /// Largest body in bytes as sent. Default 4 GiB, which is also the most that lands.
+    pub bytes_max: u64,
+    /// Longest silence within a body, in seconds. Default 10.
+    pub gap_seconds: u64,
+    /// Longest time for a whole body, in seconds. Default 3,600.
+    pub body_seconds: u64,
+    /// Slowest body in bytes a second, counted after the first `gap_seconds`. Default 1,000.
+    pub rate_min: u64,
+    /// Bytes of the disk that an upload must leave free. Default 256 MiB.
+    pub free_bytes_min: u64,
 }
 
 /// `[sizes]`
@@ -111,6 +140,7 @@ impl Default for File {
             archive: ArchiveKeys::default(),
             alerts: AlertKeys::default(),
             serve: ServeKeys::default(),
+            upload: UploadKeys::default(),
             sizes: SizeKeys::default(),
         }
     }
@@ -130,7 +160,24 @@ impl Default for ArchiveKeys {
 
 impl Default for ServeKeys {
     fn default() -> Self {
-        ServeKeys { listen: "127.0.0.1:8321".to_owned() }
+        ServeKeys {
+            listen: "127.0.0.1:8321".to_owned(),
+            token_file: None,
+            connections_max: 2_048,
+            head_seconds: 10,
+        }
+    }
+}
+
+impl Default for UploadKeys {
+    fn default() -> Self {
+        UploadKeys {
+            bytes_max: UPLOAD_BYTES_MAX,
+            gap_seconds: 10,
+            body_seconds: 3_600,
+            rate_min: 1_000,
+            free_bytes_min: 256 << 20,
+        }
     }
 }
 
@@ -296,9 +343,19 @@ pub struct Config {
     pub file: File,
     /// What goes into the journal.
     pub rulebook: Rulebook,
+    /// The folder of the file, which the names in it start from.
+    beside: PathBuf,
 }
 
 impl Config {
+    /// The token that callers of the service must show, if one is set.
+    ///
+    /// # Errors
+    /// As [`Token::read`].
+    pub fn token(&self) -> Result<Option<Token>, ConfigError> {
+        Token::read(&self.beside, self.file.serve.token_file.as_deref())
+    }
+
     /// Reads `path` if it is there (a missing file is the default configuration), the profiles in
     /// its feeds folder and the registry.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
@@ -332,7 +389,7 @@ impl Config {
             let hint = format!("there are {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));
             return Err(placed(ConfigError::new(ConfigProblem::Value, "default_feed", problem, hint)));
         }
-        Ok(Config { file, rulebook })
+        Ok(Config { file, rulebook, beside: beside.to_owned() })
     }
 }
 

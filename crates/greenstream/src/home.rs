@@ -5,6 +5,7 @@
 //! DIR/landing/         raw bytes and the journal: what to back up
 //! DIR/greenstream.db   the database
 //! DIR/archive/         the tables behind the Parquet files
+//! DIR/receiving/       uploads over HTTP that are not whole yet; emptied at every start
 //! DIR/lock             held by the one process that may change any of it
 //! ```
 
@@ -53,6 +54,12 @@ impl Layout {
     #[must_use]
     pub fn archive(&self) -> PathBuf {
         self.folder.join("archive")
+    }
+
+    /// Where large uploads over HTTP are kept until they have come whole.
+    #[must_use]
+    pub fn receiving(&self) -> PathBuf {
+        self.folder.join("receiving")
     }
 
     fn lock(&self) -> PathBuf {

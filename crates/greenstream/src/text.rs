@@ -12,15 +12,22 @@ pub fn plain(text: &str) -> String {
             shown.push('…');
             break;
         }
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if is_hidden(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
+}
+
+/// Whether a sign steers what shows it and is not seen itself: controls, line and paragraph separators, and
+/// those that turn the direction of text, so that it reads as another.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// `text` with control characters escaped, whole: for messages that say the way out.
 pub fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut shown, c| {
-        if c.is_control() {
+        if is_hidden(c) {
             shown.extend(c.escape_default())
         } else {
             shown.push(c)
@@ -71,7 +78,11 @@ mod tests {
 
     #[test]
     fn text_from_uploads_cannot_steer_a_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+        for show in [plain, escaped] {
+            assert_eq!(show("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+            assert_eq!(show("\u{202e}vsc.exe\u{2028}\u{9b}"), "\\u{202e}vsc.exe\\u{2028}\\u{9b}");
+            assert_eq!(show("Z\u{e4}hler \u{7535}\u{8868}"), "Z\u{e4}hler \u{7535}\u{8868}");
+        }
         assert_eq!(plain(&"x".repeat(121)), format!("{}…", "x".repeat(120)));
     }
 

@@ -119,7 +119,6 @@ impl Targets {
             .header("content-type", "application/json")
             .header("idempotency-key", key)
             .send(body.to_string());
-        // the address may carry a secret, so it is not part of the message
         let problem =
             |error: &dyn std::fmt::Display| format!("the alert webhook did not take an alert: {error}");
         match answer {
@@ -129,7 +128,7 @@ impl Targets {
             Err(error @ ureq::Error::StatusCode(400..=407 | 409..=428 | 430..=499)) => {
                 Err(Untaken::Refused(problem(&error)))
             }
-            Err(error) => Err(Untaken::Away(problem(&error))),
+            Err(error) => Err(Untaken::Away(problem(&without_address(error)))),
         }
     }
 
@@ -172,6 +171,16 @@ impl Targets {
             return Err(problem);
         }
         Ok(())
+    }
+}
+
+/// An error in words. The address may carry a secret, and so may where it redirects to: those that hold
+/// one are told without.
+fn without_address(error: ureq::Error) -> String {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => "its address is none that can be asked".to_owned(),
+        ureq::Error::RequireHttpsOnly(_) => "its address is not of https".to_owned(),
+        error => error.to_string(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::{Config, File, position, value_spans};
 use crate::web;
 
 /// What the values of a key are, for every key there is.
-const UNITS: [(&str, &str); 16] = [
+const UNITS: [(&str, &str); 24] = [
     ("reporting_zone", "IANA zone"),
     ("default_feed", "feed profile"),
     ("feeds", "folder beside the file"),
@@ -24,6 +24,14 @@ const UNITS: [(&str, &str); 16] = [
     ("archive.retention_seconds", "s"),
     ("alerts.webhook", "address"),
     ("serve.listen", "address:port"),
+    ("serve.token_file", "file beside the file"),
+    ("serve.connections_max", "connections"),
+    ("serve.head_seconds", "s"),
+    ("upload.bytes_max", "bytes"),
+    ("upload.gap_seconds", "s"),
+    ("upload.body_seconds", "s"),
+    ("upload.rate_min", "bytes/s"),
+    ("upload.free_bytes_min", "bytes"),
     ("sizes.upload_bytes_max", "bytes"),
     ("sizes.window_readings", "readings"),
     ("sizes.archive_buffer_bytes", "bytes"),
@@ -40,7 +48,8 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let spans = value_spans(&text);
     let listen = &config.file.serve.listen;
-    web::loopback(listen)
+    let token = config.token()?;
+    web::address(listen, token.is_some())
         .map_err(|error| Failure::from(error).at(path.display(), format!("listen = {listen:?}")))?;
     let mut listing = Listing::new(&["key", "value", "unit", "from"]);
     for (key, value) in keys(&config.file) {
@@ -56,6 +65,7 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
             "there": path.exists(),
             "keys": listing.objects(),
             "feeds": rules.feeds.keys().collect::<Vec<_>>(),
+            "token_set": token.is_some(),
             "registry_meters": rules.meters.len(),
             "time_zone_data": config.rulebook.tzdb,
         });
@@ -68,6 +78,10 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     listing.print(false, "")?;
     println!();
     println!("registry        {} meters", rules.meters.len());
+    println!(
+        "token           {}",
+        if token.is_some() { "set, not shown" } else { "none: nothing can be uploaded over HTTP" }
+    );
     println!("feeds           {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));
     println!("feeds of yours  {}", if own.is_empty() { "none".to_owned() } else { own.join(", ") });
     println!("time-zone data  {}", config.rulebook.tzdb);

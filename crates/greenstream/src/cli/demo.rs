@@ -11,6 +11,7 @@ mod score;
 mod story;
 
 use super::{Cli, Failure, ingest, open, simulate};
+use crate::config::Token;
 use crate::home::Home;
 use crate::process::{Given, Service};
 use crate::store::{Reader, Store};
@@ -30,7 +31,7 @@ pub struct DemoArgs {
     /// How many days.
     #[arg(long, default_value_t = 7, value_name = "N")]
     days: u32,
-    /// Where to serve the pages; only loopback addresses are accepted.
+    /// Where to serve the pages; without a token only loopback addresses are accepted.
     #[arg(long, default_value = "127.0.0.1:8321", value_name = "ADDRESS:PORT")]
     listen: String,
 }
@@ -38,9 +39,10 @@ pub struct DemoArgs {
 /// Carries out `demo`. Its home is a folder of its own inside the home, begun anew each time.
 pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
+    let token = Token::read(&cli.home, None)?;
     if !args.exit {
         // taken for a moment only: a wrong or taken address is told before the work and not after it
-        drop(web::listen(&args.listen)?);
+        drop(web::listen(&args.listen, token.is_some())?);
     }
     let folder = cli.home.join("demo");
     begin(&folder)?;
@@ -74,7 +76,7 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     if args.exit {
         return Ok(ExitCode::SUCCESS);
     }
-    super::run::serve_until_stopped(&demo, service)
+    super::run::serve_until_stopped(&demo, service, token)
 }
 
 fn simulate(args: &DemoArgs, uploads: &Path) -> Result<Summary, Failure> {

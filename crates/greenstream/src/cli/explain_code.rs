@@ -28,9 +28,10 @@ pub fn explain_code(cli: &Cli, args: &ExplainCodeArgs) -> Result<ExitCode, Failu
             format!("choose one of {}", all.join(", ")),
         ));
     };
-    // failures of commands have an exit code between their name and their meaning
+    // failures of commands have an exit code between their name and their meaning, refused requests a status
     let (exit, means, way_out) = match cells.as_slice() {
-        [exit, means, way_out] => (Some(*exit), *means, *way_out),
+        [exit, means, way_out] if code.starts_with("E-") => (Some(*exit), *means, *way_out),
+        [_, means, way_out] => (None, *means, *way_out),
         [means, way_out] => (None, *means, *way_out),
         _ => (None, "", ""),
     };

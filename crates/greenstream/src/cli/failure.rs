@@ -5,6 +5,7 @@ use std::fmt::Display;
 use serde_json::json;
 
 use super::code::Code;
+use crate::text::escaped;
 
 /// A failed command.
 #[derive(Debug)]
@@ -129,12 +130,13 @@ impl Failure {
             eprintln!("{}", json!({ "error": error }));
             return;
         }
-        eprintln!("error[{}]: {}", self.code.name(), self.message);
+        // names and texts of others may stand in all of them
+        eprintln!("error[{}]: {}", self.code.name(), escaped(&self.message));
         if !self.place.is_empty() {
-            eprintln!("   at: {}", self.place);
+            eprintln!("   at: {}", escaped(&self.place));
         }
         for line in self.excerpt.lines() {
-            eprintln!("      {line}");
+            eprintln!("      {}", escaped(line));
         }
         if !self.hint.is_empty() {
             eprintln!(" help: {}", self.hint);

@@ -1,6 +1,5 @@
 //! The command line: one binary, `greenstream`, as `docs/spec/contract.md` names its commands.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +21,7 @@ mod failure;
 mod feeds;
 mod ingest;
 mod init;
+mod log;
 mod open;
 mod quality;
 mod read;
@@ -224,7 +224,7 @@ fn misread(error: &clap::Error) -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
-    log(&cli.command);
+    log::begin(&cli.command);
     open::check_home(cli)?;
     match &cli.command {
         Command::Demo(args) => demo::demo(cli, args),
@@ -250,18 +250,4 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),
     }
-}
-
-/// The log goes to standard error: the service tells what it does, other commands only what is wrong.
-fn log(command: &Command) {
-    // what the libraries beneath tell, every step of reading a table, is for who asks for it
-    let default = if matches!(command, Command::Run(_)) { "warn,greenstream=info" } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("GREENSTREAM_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
 }

@@ -85,7 +85,8 @@ impl From<ArchiveError> for Failure {
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Failure {
         let code = match &error {
-            ServeError::Address { .. } | ServeError::NotLoopback { .. } => Code::Listen,
+            ServeError::Address { .. } | ServeError::NoToken { .. } => Code::Listen,
+            ServeError::Receiving { source, .. } => Code::of_io(source),
             ServeError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Code::Port,
             ServeError::Listen { .. } => Code::Io,
         };

@@ -10,15 +10,16 @@ use clap::Args;
 use super::code::Code;
 use super::{Cli, Failure, open};
 use crate::alert;
+use crate::config::Token;
 use crate::outage::{Outages, pauses};
-use crate::process::{ProcessError, Service, watch_silence};
-use crate::trigger::Inbox;
+use crate::process::{Arrivals, ProcessError, Service, watch_silence};
+use crate::trigger::{Bell, Inbox};
 use crate::web;
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// Where to listen; only loopback addresses are accepted.
+    /// Where to listen; without a token only loopback addresses are accepted.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 }
@@ -35,6 +36,9 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     if let Some(listen) = &args.listen {
         config.file.serve.listen.clone_from(listen);
     }
+    // what cannot be served is told before anything changes
+    let token = config.token()?;
+    web::address(&config.file.serve.listen, token.is_some())?;
     let home = crate::home::Home::open(&cli.home, "greenstream run")?;
     let service = Service::open(home, config)?;
     let service = if service.configuration_notice()?.is_some() {
@@ -43,20 +47,26 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     } else {
         service
     };
-    serve_until_stopped(cli, service)
+    serve_until_stopped(cli, service, token)
 }
 
-/// Serves a home until Ctrl-C or a termination signal: inbox, alerts, pages, metrics. What passes (a full disk,
-/// a volume that is away) is waited out, whatever part it hits.
-pub fn serve_until_stopped(cli: &Cli, service: Service) -> Result<ExitCode, Failure> {
+/// Serves a home until Ctrl-C or a termination signal: inbox, uploads, alerts, pages, metrics. What passes
+/// (a full disk, a volume that is away) is waited out, whatever part it hits.
+pub fn serve_until_stopped(cli: &Cli, service: Service, token: Option<Token>) -> Result<ExitCode, Failure> {
     let outages = service.outages();
     let signalled = Arc::clone(&outages);
     ctrlc::set_handler(move || signalled.stop())
         .map_err(|error| Failure::new(Code::Internal, error, "report it with this message"))?;
-    let page = web::Server::start(service.home(), &service.config().file.serve, Arc::clone(&outages))?;
+    let (door, intake) = Door::new();
+    let takes_uploads = token.is_some();
+    let page =
+        web::Server::start(service.home(), &service.config().file, token, intake, Arc::clone(&outages))?;
     eprintln!("inbox: {}", open::shown(&service.home().inbox()));
+    if takes_uploads {
+        eprintln!("uploads: PUT http://{}/v1/uploads/NAME", page.address());
+    }
     eprintln!("pages: http://{}   (Ctrl-C stops)", page.address());
-    let outcome = serve_through_outages(service, &outages);
+    let outcome = serve_through_outages(service, door, &outages);
     page.stop();
     let mut service = outcome?;
     service.home().fence().check()?;
@@ -68,7 +78,11 @@ pub fn serve_until_stopped(cli: &Cli, service: Service) -> Result<ExitCode, Fail
 }
 
 /// Serves, and opens the home anew after what may pass, until told to stop.
-fn serve_through_outages(mut service: Service, outages: &Arc<Outages>) -> Result<Service, Failure> {
+fn serve_through_outages(
+    mut service: Service,
+    mut door: Door,
+    outages: &Arc<Outages>,
+) -> Result<Service, Failure> {
     let targets = alert::Targets::new(&service.config().file.alerts);
     let mut pauses = pauses();
     let (mut away, mut damages) = (None, 0);
@@ -79,7 +93,7 @@ fn serve_through_outages(mut service: Service, outages: &Arc<Outages>) -> Result
                 outages.works(part);
                 (pauses, damages) = (crate::outage::pauses(), 0);
             }
-            serve(&mut service, &targets, outages)
+            serve(&mut service, &mut door, &targets, outages)
         });
         let mut failed = match outcome {
             Ok(()) => return Ok(service),
@@ -111,8 +125,14 @@ fn serve_through_outages(mut service: Service, outages: &Arc<Outages>) -> Result
 }
 
 /// Serves until told to stop, or until a part fails.
-fn serve(service: &mut Service, targets: &alert::Targets, outages: &Outages) -> Result<(), ProcessError> {
+fn serve(
+    service: &mut Service,
+    door: &mut Door,
+    targets: &alert::Targets,
+    outages: &Outages,
+) -> Result<(), ProcessError> {
     let mut inbox = Inbox::watch(&service.home().inbox())?;
+    inbox.hang(&door.bell);
     let (store, fence) = (service.store(), service.home().fence());
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -121,16 +141,40 @@ fn serve(service: &mut Service, targets: &alert::Targets, outages: &Outages) -> 
         scope.spawn(move || alert::run(targets, store, outages, over));
         let outcome = service.serve(&mut || {
             // who has lost the home stops even with nothing to do; finishing says so
-            if outages.is_stopping() || fence.check().is_err() {
-                return None;
-            }
-            Some(inbox.next(LOOK).unwrap_or_else(|error| {
-                tracing::error!(%error, hint = error.hint(), "the inbox cannot be read; trying again");
-                let _ = outages.pause(Duration::from_secs(1));
-                Vec::new()
-            }))
+            let stops = outages.is_stopping() || fence.check().is_err();
+            (!stops).then(|| next_arrivals(&mut inbox, &mut door.posts, outages))
         });
         over.store(true, Ordering::SeqCst);
         outcome
     })
+}
+
+/// Where uploads come in over the network; it outlives a home that is opened anew.
+struct Door {
+    posts: web::Posts,
+    /// Rings in the inbox that is watched just now.
+    bell: Bell,
+}
+
+impl Door {
+    fn new() -> (Door, web::Intake) {
+        let bell = Bell::default();
+        let (intake, posts) = web::intake(bell.clone());
+        (Door { posts, bell }, intake)
+    }
+}
+
+/// What has come by inbox and network, as soon as something has, or after a moment nothing.
+fn next_arrivals(inbox: &mut Inbox, posts: &mut web::Posts, outages: &Outages) -> Arrivals {
+    let posted = posts.take();
+    // whoever has sent waits for an answer, so files do not hold that up, nor the other way
+    let wait = if posted.is_empty() { LOOK } else { Duration::ZERO };
+    let files = inbox.next(wait).unwrap_or_else(|error| {
+        tracing::error!(%error, hint = error.hint(), "the inbox cannot be read; trying again");
+        if posted.is_empty() {
+            let _ = outages.pause(Duration::from_secs(1));
+        }
+        Vec::new()
+    });
+    Arrivals { files, posted }
 }

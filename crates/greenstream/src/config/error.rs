@@ -65,7 +65,8 @@ impl ConfigError {
     ) -> ConfigError {
         // its words are `TOML parse error at line 2, column 1`, the excerpt, and the message
         let told = error.to_string();
-        let excerpt: Vec<&str> = told.lines().filter(|line| line.contains('|')).collect();
+        let excerpt: Vec<String> =
+            told.lines().filter(|line| line.contains('|')).map(without_secret).collect();
         let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
         let place = format!("{place}, line {line}, column {column}");
         ConfigError { excerpt: excerpt.join("\n"), ..ConfigError::new(kind, place, error.message(), hint) }
@@ -84,7 +85,7 @@ impl ConfigError {
                     Some((key, span)) => {
                         let (line, column) = position(text, span.start);
                         let shown = text.lines().nth(line - 1).unwrap_or_default();
-                        self.excerpt = format!("{line} | {shown}");
+                        self.excerpt = without_secret(&format!("{line} | {shown}"));
                         format!("{}, line {line}, column {column}, key {key}", file.display())
                     }
                     None => format!("{}, key {}", file.display(), self.place),
@@ -96,5 +97,37 @@ impl ConfigError {
             _ => {}
         }
         self
+    }
+}
+
+/// A line of a configuration as an error shows it: without the value of a key that may be a secret, and
+/// without any address, which may have a password in it.
+fn without_secret(line: &str) -> String {
+    let key = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    let is_secret = ["token", "webhook", "secret", "password", "key"].iter().any(|word| key.contains(word));
+    match line.split_once('=') {
+        Some((key, _)) if is_secret => format!("{key}= (not shown)"),
+        _ => match line.find("://") {
+            Some(at) => format!("{}:// (not shown)", &line[..at]),
+            None => line.to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_shows_no_secret() {
+        for (line, shown) in [
+            ("3 | workers = \"two\"", "3 | workers = \"two\""),
+            ("3 | token = \"canary\"", "3 | token = (not shown)"),
+            ("3 | webhok = \"https://a:canary@b\"", "3 | webhok = \"https:// (not shown)"),
+            ("3 | https://canary", "3 | https:// (not shown)"),
+            ("  |   ^^^^", "  |   ^^^^"),
+        ] {
+            assert_eq!(without_secret(line), shown);
+        }
     }
 }

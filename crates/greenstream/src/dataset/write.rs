@@ -23,7 +23,7 @@ const BATCH_ROWS: usize = 65_536;
 /// How a dataset is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Comma-separated, with a header; quoted where needed.
+    /// Comma-separated, with a header; quoted where needed, and no text a formula.
     Csv,
     /// One JSON object a line.
     Json,
@@ -73,10 +73,18 @@ fn csv<W: Write>(reader: &Reader, dataset: Dataset, filter: &Filter, out: W) -> 
     let mut count = 0;
     rows::<ExportError>(reader, dataset, filter, &mut |cells| {
         count += 1;
-        writer.write_record(cells.iter().map(Cell::text)).map_err(broken)
+        writer.write_record(cells.iter().map(csv_text)).map_err(broken)
     })?;
     writer.flush()?;
     Ok(count)
+}
+
+/// A cell as CSV has it. A text that a spreadsheet would take for a formula has an apostrophe before it, and
+/// so has one that begins with an apostrophe: one taken away gives the text again. Numbers stay as they are.
+fn csv_text(cell: &Cell) -> String {
+    let text = cell.text();
+    let starts_formula = |c: char| "=+-@\t\r\n'\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}".contains(c);
+    if matches!(cell, Cell::Text(_)) && text.starts_with(starts_formula) { format!("'{text}") } else { text }
 }
 
 fn json<W: Write>(
@@ -173,5 +181,33 @@ fn column(kind: Kind, rows: &[Vec<Cell>], at: usize) -> ArrayRef {
             cells.for_each(|cell| column.append_value(matches!(cell, Cell::Bool(true))));
             Arc::new(column.finish())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_a_formula_and_each_can_be_had_again() {
+        for (text, written) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "'\r=1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("'=1", "''=1"),
+            ("M-1", "M-1"),
+            (" =1", " =1"),
+            ("", ""),
+        ] {
+            assert_eq!(csv_text(&Cell::Text(text.to_owned())), written);
+            assert_eq!(written.strip_prefix('\'').unwrap_or(written), text);
+        }
+        let kw = greenstream_core::Power::from_milliwatts(-500_000);
+        assert_eq!(csv_text(&Cell::Kw(Some(kw))), "-0.5");
+        assert_eq!(csv_text(&Cell::Int(Some(-1))), "-1");
     }
 }

@@ -32,7 +32,9 @@ pub use index::{Known, UploadEntry};
 pub use journal::Entries;
 pub use object::Objects;
 pub(crate) use source::Stamp;
-pub use source::{NAME_BYTES_MAX, Source, UPLOAD_BYTES_MAX, hash_of, name_of, open_regular, what_is};
+pub use source::{
+    NAME_BYTES_MAX, Source, UPLOAD_BYTES_MAX, hash_of, name_as_text, name_of, open_regular, what_is,
+};
 pub use verify::{Finding, Progress, verify};
 
 use crate::failpoint::{self, Step};

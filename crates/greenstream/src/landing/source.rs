@@ -67,8 +67,14 @@ pub fn what_is(kind: FileType) -> Option<&'static str> {
 /// really holds such an escape is not told apart.
 #[must_use]
 pub fn name_of(path: &Path) -> String {
+    name_as_text(path.file_name().unwrap_or(path.as_os_str()).as_bytes())
+}
+
+/// The bytes of a name as text, in the way of [`name_of`].
+#[must_use]
+pub fn name_as_text(bytes: &[u8]) -> String {
     let mut name = String::new();
-    for chunk in path.file_name().unwrap_or(path.as_os_str()).as_bytes().utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         name.push_str(chunk.valid());
         for byte in chunk.invalid() {
             // writing to a string cannot fail

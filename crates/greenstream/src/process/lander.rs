@@ -1,6 +1,7 @@
 //! Lands files in groups, says what became of each, and hands the journal's new entries on.
 
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use greenstream_core::Ts;
@@ -9,6 +10,7 @@ use super::committed::Committed;
 use super::error::{ProcessError, with_causes};
 use super::job::{Job, Task};
 use super::waiting::{FAILURES_MAX, Waiting, bytes_of};
+use super::posted::{Bytes, Posted, Receipt, Refused};
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::landing::{Body, Incoming, Landed, Landing, RetryBody, Source, head_of, name_of};
@@ -94,10 +96,10 @@ impl Lander<'_> {
         Ok(())
     }
 
-    /// Lands one group and says what became of each.
+    /// Lands one group, each source under its name, and says what became of each.
     pub(super) fn land(
         &mut self,
-        sources: Vec<Source>,
+        sources: Vec<(Source, String)>,
         given: &Given,
         jobs: &Queue<Job>,
     ) -> Result<Vec<Note>, ProcessError> {
@@ -105,8 +107,7 @@ impl Lander<'_> {
         let mut names = Vec::new();
         let incoming: Vec<Incoming> = sources
             .into_iter()
-            .map(|source| {
-                let name = source_name(&source);
+            .map(|(source, name)| {
                 let default_feed = &self.config.file.default_feed;
                 let fitting = || self.rules.feed_for(&name, default_feed, || head_of(&source)).to_owned();
                 let feed = given.feed.clone().unwrap_or_else(fitting);
@@ -201,11 +202,11 @@ impl Lander<'_> {
     /// Lands a group, all of it or none; false where that may go better later.
     fn land_files(&mut self, files: &[PathBuf], jobs: &Queue<Job>) -> Result<bool, ProcessError> {
         let given = Given::default();
-        let sources = files.iter().map(|path| Source::Inbox(path.clone())).collect();
+        let sources = files.iter().map(|path| (Source::Inbox(path.clone()), name_of(path))).collect();
         match self.land(sources, &given, jobs) {
             Ok(notes) => {
                 for (path, note) in files.iter().zip(notes) {
-                    log_note(path, &note);
+                    log_note(&path.display(), &note);
                 }
                 Ok(true)
             }
@@ -220,16 +221,77 @@ impl Lander<'_> {
             Err(error) => Err(error),
         }
     }
+
+    /// Lands what came over the network and answers its senders. What passes (a full disk) is their answer
+    /// too: they have the bytes still, and come again.
+    pub(super) fn land_posted(&mut self, posted: Vec<Posted>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+        // a large one lands alone, so that small ones do not wait until it is copied
+        let (small, large): (Vec<_>, Vec<_>) =
+            posted.into_iter().partition(|one| matches!(one.bytes, Bytes::Memory(_)));
+        let mut groups: Vec<Vec<Posted>> = large.into_iter().map(|one| vec![one]).collect();
+        groups.insert(0, small);
+        for group in groups.into_iter().filter(|group| !group.is_empty()) {
+            self.land_senders(group, jobs)?;
+        }
+        Ok(())
+    }
+
+    fn land_senders(&mut self, group: Vec<Posted>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+        let (mut sources, mut senders, mut staged) = (Vec::new(), Vec::new(), Vec::new());
+        // a sender that has gone away was never acknowledged, and comes again
+        for one in group.into_iter().filter(|one| !one.answer.is_closed()) {
+            let (source, file) = one.bytes.source();
+            sources.push((source, one.name.clone()));
+            senders.push((one.name, one.answer));
+            staged.extend(file);
+        }
+        match self.land(sources, &Given::default(), jobs) {
+            Ok(notes) => {
+                for ((name, answer), note) in senders.into_iter().zip(notes) {
+                    log_note(&name, &note);
+                    // one that is gone by now finds its upload known when it comes again
+                    let _ = answer.send(self.receipt(note));
+                }
+                if self.waiting.is_empty() {
+                    self.outages.works(Part::Landing);
+                }
+                Ok(())
+            }
+            Err(ProcessError::Landing(error)) if error.is_transient() => {
+                self.outages.fail(Part::Landing, with_causes(&error), error.hint());
+                for (_, answer) in senders {
+                    let _ = answer.send(Err(Refused::from(&error)));
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the journal says of an upload that has landed.
+    fn receipt(&self, note: Note) -> Result<Receipt, Refused> {
+        let upload = match &note {
+            Note::Landed(upload) | Note::Known(upload) | Note::Retried(upload) => *upload,
+            Note::Refused { upload, .. } => *upload,
+            Note::Unread { problem, hint } => {
+                return Err(Refused { problem: problem.clone(), hint: hint.clone() });
+            }
+        };
+        let entry = self.landing.upload(upload);
+        let sha256 = entry.map(|entry| entry.sha256.to_string()).unwrap_or_default();
+        Ok(Receipt { note, sha256, bytes: entry.map_or(0, |entry| entry.bytes) })
+    }
 }
 
-fn log_note(path: &Path, note: &Note) {
+/// `file` is a path of the inbox, or the name of what came over the network.
+fn log_note(file: &dyn Display, note: &Note) {
     match note {
-        Note::Landed(upload) => tracing::info!(upload, file = %path.display(), "landed"),
-        Note::Known(upload) => tracing::info!(upload, file = %path.display(), "delivered again"),
-        Note::Retried(upload) => tracing::info!(upload, file = %path.display(), "dead letter tried again"),
-        Note::Refused { upload, feed, .. } => tracing::error!(upload, feed, file = %path.display(),
-            "these bytes landed under another feed or time zone; the file stays in the inbox"),
-        Note::Unread { problem, hint } => tracing::warn!(file = %path.display(), hint, "{problem}"),
+        Note::Landed(upload) => tracing::info!(upload, %file, "landed"),
+        Note::Known(upload) => tracing::info!(upload, %file, "delivered again"),
+        Note::Retried(upload) => tracing::info!(upload, %file, "dead letter tried again"),
+        Note::Refused { upload, feed, .. } => tracing::error!(upload, feed, %file,
+            "these bytes landed under another feed or time zone; nothing changed"),
+        Note::Unread { problem, hint } => tracing::warn!(%file, hint, "{problem}"),
     }
 }
 
@@ -249,12 +311,4 @@ pub(super) fn groups(files: &[PathBuf]) -> Vec<&[PathBuf]> {
         groups.push(&files[start..]);
     }
     groups
-}
-
-/// The name under which a source lands.
-fn source_name(source: &Source) -> String {
-    match source {
-        Source::File(path) | Source::Inbox(path) => name_of(path),
-        Source::Bytes(_) => String::new(),
-    }
 }

@@ -13,6 +13,7 @@ use super::judging::Judging;
 use super::lander::{Given, Lander, Note, groups};
 use super::past::Past;
 use super::pipeline::Pipeline;
+use super::posted::Arrivals;
 use super::prepare::Preparer;
 use super::progress::Progress;
 use super::silence;
@@ -23,7 +24,7 @@ use crate::alert::Targets;
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::home::Home;
-use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source};
+use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source, name_of};
 use crate::outage::Outages;
 use crate::queue::Queue;
 use crate::store::{Log, Store};
@@ -176,7 +177,7 @@ impl Service {
                 if given_up() {
                     break;
                 }
-                let sources = group.iter().map(|path| Source::File(path.clone())).collect();
+                let sources = group.iter().map(|path| (Source::File(path.clone()), name_of(path))).collect();
                 for (path, note) in group.iter().zip(lander.land(sources, given, jobs)?) {
                     tell(path, note);
                 }
@@ -185,22 +186,20 @@ impl Service {
         })
     }
 
-    /// Lands what `next` gives (files of the inbox, removed once landed) until it gives none. It should give
-    /// an empty list rather than wait for long: what could not land is tried again then.
+    /// Lands what `next` gives until it gives none. It should give nothing rather than wait for long: what
+    /// could not land is tried again then.
     ///
     /// # Errors
     /// The first error of any stage that waiting does not mend by itself.
-    pub fn serve(
-        &mut self,
-        next: &mut (dyn FnMut() -> Option<Vec<PathBuf>> + Send),
-    ) -> Result<(), ProcessError> {
+    pub fn serve(&mut self, next: &mut (dyn FnMut() -> Option<Arrivals> + Send)) -> Result<(), ProcessError> {
         self.work(|lander, jobs, given_up| {
             lander.patient = true;
-            while let Some(files) = next() {
+            while let Some(arrivals) = next() {
                 if given_up() {
                     break;
                 }
-                lander.land_inbox(files, jobs)?;
+                lander.land_posted(arrivals.posted, jobs)?;
+                lander.land_inbox(arrivals.files, jobs)?;
             }
             lander.patient = false;
             if given_up() { Ok(()) } else { lander.enqueue(jobs) }

@@ -12,6 +12,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,23 @@ pub struct Inbox {
     /// None while the system gives no events; then the folder is listed more often.
     watcher: Option<RecommendedWatcher>,
     next_scan: Instant,
+    /// Whether somebody has rung since the last call.
+    rung: bool,
+}
+
+/// Ends a wait for files early: something else has come that its waiter should look at.
+/// It hangs in one inbox at a time, and rings for nobody until then.
+#[derive(Clone, Default)]
+pub struct Bell(Arc<Mutex<Option<Sender<Heard>>>>);
+
+impl Bell {
+    /// Rings.
+    pub fn ring(&self) {
+        if let Some(tell) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            // nobody waits any more if this fails
+            let _ = tell.send(Heard::Rung);
+        }
+    }
 }
 
 impl Inbox {
@@ -52,13 +70,19 @@ impl Inbox {
             tell,
             watcher: None,
             next_scan: Instant::now(),
+            rung: false,
         };
         inbox.listen();
         inbox.scan(Instant::now())?;
         Ok(inbox)
     }
 
-    /// The next files that are whole, at most 256; none if there are none until the timeout. A file that is
+    /// Lets a bell end the waits of [`Inbox::next`] from now on.
+    pub fn hang(&self, bell: &Bell) {
+        *bell.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.tell.clone());
+    }
+
+    /// The next files that are whole, at most 256; none if there are none until the timeout or the bell. A file that is
     /// still there a minute after it was offered is offered again.
     ///
     /// # Errors
@@ -74,7 +98,7 @@ impl Inbox {
                 self.scan(now)?;
             }
             let files = self.take(now);
-            if !files.is_empty() || now >= deadline {
+            if std::mem::take(&mut self.rung) || !files.is_empty() || now >= deadline {
                 return Ok(files);
             }
             let wait = self.next_scan.min(deadline).saturating_duration_since(now);
@@ -96,6 +120,7 @@ impl Inbox {
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Lost => self.next_scan = Instant::now(),
+            Heard::Rung => self.rung = true,
             Heard::FolderGone => (self.watcher, self.next_scan) = (None, Instant::now()),
             _ => {}
         }
@@ -292,6 +317,22 @@ mod tests {
         }
         fs::write(inside.join("good.csv"), "x").unwrap();
         assert_eq!(names(&taken(&mut inbox, 1)), ["good.csv"]);
+    }
+
+    #[test]
+    fn a_bell_ends_the_wait_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        let bell = Bell::default();
+        bell.ring();
+        inbox.hang(&bell);
+        bell.ring();
+        let began = Instant::now();
+        assert!(inbox.next(LONG).unwrap().is_empty());
+        assert!(began.elapsed() < LONG);
+        let began = Instant::now();
+        assert!(inbox.next(Duration::from_millis(50)).unwrap().is_empty());
+        assert!(began.elapsed() >= Duration::from_millis(50));
     }
 
     #[test]

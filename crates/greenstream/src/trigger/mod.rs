@@ -4,7 +4,7 @@ pub mod inbox;
 mod paths;
 mod settling;
 
-pub use inbox::Inbox;
+pub use inbox::{Bell, Inbox};
 pub use paths::scan_paths;
 
 use std::ffi::OsStr;

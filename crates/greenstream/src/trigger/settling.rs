@@ -37,6 +37,8 @@ pub(super) enum Heard {
     Lost,
     /// The folder itself is gone, and events with it.
     FolderGone,
+    /// Somebody rang: nothing about files.
+    Rung,
 }
 
 /// What was seen of one file.
@@ -118,6 +120,7 @@ impl Settling {
             Heard::Gone(name) => {
                 self.files.remove(&name);
             }
+            Heard::Rung => {}
             // any file may have a writer, so what was seen before counts no more
             Heard::Lost | Heard::FolderGone => {
                 self.files.retain(|_, file| file.queued);
@@ -231,10 +234,12 @@ impl Settling {
         self.files.get(name).is_some_and(|file| file.writer == Writer::Busy)
     }
 
-    /// How long until the next listing: a short while if some file may have settled by then.
+    /// How long until the next listing: a short while if some file may have settled by then, or some name
+    /// that is never read is to be warned of.
     pub(super) fn scan_after(&self) -> Duration {
         let waits = |file: &File| file.writer != Writer::Busy && !file.queued && file.offered.is_none();
-        if self.files.values().any(waits) { self.pace.settled_after } else { self.pace.scan_every }
+        let is_soon = self.files.values().any(waits) || self.unfit.len() > self.warned.len();
+        if is_soon { self.pace.settled_after } else { self.pace.scan_every }
     }
 }
 
@@ -422,6 +427,18 @@ mod tests {
         assert_eq!(warned, expected);
         scene.at(90_000);
         assert_eq!(scene.settling.see(scene.now, listing()), []);
+    }
+
+    #[test]
+    fn what_is_no_file_was_told_of_a_minute_late() {
+        let (soon, later) = (PACE.settled_after, PACE.scan_every);
+        let mut scene = Scene::new();
+        let fifo = || vec![(name("f"), Seen::Other("a FIFO"))];
+        assert_eq!(scene.settling.see(scene.now, fifo()), []);
+        assert_eq!(scene.settling.scan_after(), soon);
+        scene.at(2000);
+        assert_eq!(scene.settling.see(scene.now, fifo()).len(), 1);
+        assert_eq!(scene.settling.scan_after(), later);
     }
 
     #[test]

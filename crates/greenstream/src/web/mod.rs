@@ -1,37 +1,88 @@
-//! The service's pages, health, metrics and API, on loopback.
+//! The service over HTTP: uploads, pages, health, metrics and API.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use tokio::sync::oneshot;
+use axum::routing::{MethodRouter, get, put};
+use tokio::sync::watch;
 
-use crate::config::ServeKeys;
+use crate::config::{File, Token};
 use crate::home::Home;
 use crate::outage::Outages;
+use access::Access;
 use places::{Places, Problem};
+use receive::Receiver;
+use upload::Uploads;
 
+mod access;
 mod api;
 mod assets;
+mod connections;
+mod digest;
 mod hours;
 mod meter;
 mod metrics;
 mod overview;
 mod places;
+mod problem;
+mod receive;
 mod series;
 mod shown;
+mod upload;
+
+pub use upload::{Intake, Posts, intake};
 
 /// Requests that read at the same time: each has a connection of its own, and the pipeline has the cores.
 const READERS: usize = 4;
+/// Bodies of uploads that are written to the disk at the same time, beside the readers.
+const WRITERS: usize = 8;
 /// Scripts, styles and data from here only, and nobody's frame: what an upload says cannot run.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/// A route.
+pub struct Route {
+    /// Its path; a part in braces stands for any segment.
+    pub path: &'static str,
+    /// Whether it may be asked without the token: health checks only.
+    pub is_open: bool,
+    methods: fn() -> MethodRouter<Arc<Places>>,
+}
+
+const fn route(path: &'static str, methods: fn() -> MethodRouter<Arc<Places>>) -> Route {
+    Route { path, is_open: false, methods }
+}
+
+const fn health(path: &'static str, methods: fn() -> MethodRouter<Arc<Places>>) -> Route {
+    Route { path, is_open: true, methods }
+}
+
+/// Every route there is: the router is made of this table, and what is not in it needs the token too.
+pub const ROUTES: [Route; 12] = [
+    route("/", || get(overview::page)),
+    route("/meters", || get(meter::list)),
+    route("/meters/{id}", || get(meter::page)),
+    route("/assets/{name}", || get(assets::asset)),
+    health("/livez", || get(|| async { "ok\n" })),
+    health("/readyz", || get(ready)),
+    route("/metrics", || get(metrics)),
+    route("/api/status", || get(api::status)),
+    route("/api/hours", || get(api::hours)),
+    route("/api/meters", || get(api::meters)),
+    route("/api/meters/{id}", || get(api::meter)),
+    route(upload::ROUTE, || put(upload::put)),
+];
+
+/// The codes with which requests are refused, as `docs/errors.md` explains them.
+pub fn problem_codes() -> impl Iterator<Item = &'static str> {
+    problem::ALL.iter().map(|kind| kind.code)
+}
 
 /// Why the pages cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +95,17 @@ pub enum ServeError {
     },
     /// Others could reach it.
     #[error("{address} is reachable from other machines, and every route would be open to them")]
-    NotLoopback {
+    NoToken {
         /// What was given.
         address: SocketAddr,
+    },
+    /// There is no place for uploads.
+    #[error("cannot empty {folder}, where uploads are received")]
+    Receiving {
+        /// Where.
+        folder: String,
+        /// The system's answer.
+        source: std::io::Error,
     },
     /// The system refuses.
     #[error("cannot listen on {address}")]
@@ -63,9 +122,10 @@ impl ServeError {
     pub const fn hint(&self) -> &'static str {
         match self {
             ServeError::Address { .. } => "write it as 127.0.0.1:8321",
-            ServeError::NotLoopback { .. } => {
-                "listen on 127.0.0.1 and put a proxy that asks for a token before it"
+            ServeError::NoToken { .. } => {
+                "set a token that callers must show: `token_file` in [serve], or the variable GREENSTREAM_TOKEN; or listen on 127.0.0.1"
             }
+            ServeError::Receiving { .. } => "give this user the right to write in the home",
             ServeError::Listen { .. } => "choose another port with --listen, or port 0 for any free one",
         }
     }
@@ -74,38 +134,45 @@ impl ServeError {
 /// The running server.
 pub struct Server {
     address: SocketAddr,
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
 impl Server {
-    /// Listens and serves from a thread of its own.
+    /// Listens and serves from a thread of its own; whole uploads go to `intake`.
     ///
     /// # Errors
     /// [`ServeError`] as it says.
-    pub fn start(home: &Home, keys: &ServeKeys, outages: Arc<Outages>) -> Result<Server, ServeError> {
-        let (listener, address) = listen(&keys.listen)?;
+    pub fn start(
+        home: &Home,
+        file: &File,
+        token: Option<Token>,
+        intake: Intake,
+        outages: Arc<Outages>,
+    ) -> Result<Server, ServeError> {
+        let (listener, address) = listen(&file.serve.listen, token.is_some())?;
         let refused = |source| ServeError::Listen { address, source };
         listener.set_nonblocking(true).map_err(refused)?;
-        let places = Arc::new(Places::new(home.layout().clone(), outages));
-        let (stop, stopped) = oneshot::channel();
+        let folder = home.receiving();
+        let receiver = Receiver::new(folder.clone(), file.upload)
+            .map_err(|source| ServeError::Receiving { folder: folder.display().to_string(), source })?;
+        let places = Arc::new(Places::new(home.layout().clone(), READERS, outages));
+        let uploads = Arc::new(Uploads { receiver, intake });
+        let router = router(places, token.map(Arc::new), uploads);
+        let keys = file.serve.clone();
+        let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(READERS)
+            .max_blocking_threads(READERS + WRITERS)
             .build()
             .map_err(refused)?;
         let thread = std::thread::spawn(move || {
-            let served = runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                axum::serve(listener, routes(places))
-                    .with_graceful_shutdown(async {
-                        let _ = stopped.await;
-                    })
-                    .await
+            runtime.block_on(async {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => connections::serve(listener, router, keys, stopped).await,
+                    Err(error) => tracing::error!(%error, "the pages are not served"),
+                }
             });
-            if let Err(error) = served {
-                tracing::error!(%error, "the pages are not served any more");
-            }
         });
         Ok(Server { address, stop, thread })
     }
@@ -117,66 +184,45 @@ impl Server {
 
     /// Stops serving.
     pub fn stop(self) {
-        let _ = self.stop.send(());
+        let _ = self.stop.send(true);
         let _ = self.thread.join();
     }
 }
 
-/// Reads an address to listen on, which must be of this machine only.
+/// Reads an address to listen on. Without a token it must be of this machine only.
 ///
 /// # Errors
 /// [`ServeError`] as it says.
-pub fn loopback(address: &str) -> Result<SocketAddr, ServeError> {
-    let parsed = address.parse().map_err(|_| ServeError::Address { address: address.to_owned() });
+pub fn address(text: &str, has_token: bool) -> Result<SocketAddr, ServeError> {
+    let parsed = text.parse().map_err(|_| ServeError::Address { address: text.to_owned() });
     let address: SocketAddr = parsed?;
-    if address.ip().is_loopback() { Ok(address) } else { Err(ServeError::NotLoopback { address }) }
+    if has_token || address.ip().is_loopback() { Ok(address) } else { Err(ServeError::NoToken { address }) }
 }
 
-/// Takes a loopback address to listen on, such as `127.0.0.1:8321`; port 0 is any free one. Gives
-/// the address with the port it has become.
+/// Listens on an address such as `127.0.0.1:8321`; port 0 is any free one. Gives the address with the port
+/// it has become.
 ///
 /// # Errors
 /// [`ServeError`] as it says.
-pub fn listen(address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let address = loopback(address)?;
+pub fn listen(text: &str, has_token: bool) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let address = address(text, has_token)?;
     let refused = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
     Ok((listener, bound))
 }
 
-fn routes(places: Arc<Places>) -> Router {
-    Router::new()
-        .route("/", get(overview::page))
-        .route("/meters", get(meter::list))
-        .route("/meters/{id}", get(meter::page))
-        .route("/assets/{name}", get(assets::asset))
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/api/status", get(api::status))
-        .route("/api/hours", get(api::hours))
-        .route("/api/meters", get(api::meters))
-        .route("/api/meters/{id}", get(api::meter))
+fn router(places: Arc<Places>, access: Access, uploads: Arc<Uploads>) -> Router {
+    let add = |router: Router<_>, route: &Route| router.route(route.path, (route.methods)());
+    ROUTES
+        .iter()
+        .fold(Router::new(), add)
+        .layer(Extension(uploads))
+        // an upload is bounded where it is received, and nothing else reads a body
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(access, access::check))
         .layer(map_response(guard))
-        .layer(from_fn(ask_here))
         .with_state(places)
-}
-
-/// Refuses a browser that was led here by another name: a page of others could then read every answer.
-async fn ask_here(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let name = host.map_or("localhost", |host| {
-        host.rsplit_once(':').map_or(host, |(name, port)| {
-            if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
-        })
-    });
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    if name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok() {
-        return next.run(request).await;
-    }
-    let way_out = "ask for localhost or an address; a proxy before this server must set the Host header so\n";
-    (StatusCode::FORBIDDEN, way_out).into_response()
 }
 
 /// What every answer says to a browser.
@@ -185,6 +231,8 @@ async fn guard(mut response: Response) -> Response {
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    // nobody's page shows an asset or an answer as its own, whatever the browser knows of passwords
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     // numbers are of now; only what is compiled in may be kept
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
@@ -195,7 +243,10 @@ async fn answer<T: Send + 'static>(
     places: Arc<Places>,
     read: impl FnOnce(&Places) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(move || read(&places))
+    // uploads are written by threads beside these
+    let _turn = places.readers.acquire().await;
+    let asked = Arc::clone(&places);
+    tokio::task::spawn_blocking(move || read(&asked))
         .await
         .unwrap_or_else(|error| Err(Problem::Unavailable(format!("the answer was given up: {error}"))))
 }

@@ -7,6 +7,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::hours::Hours;
 use crate::home::Layout;
@@ -23,6 +24,8 @@ pub struct Places {
     pub hours: Hours,
     /// What the service that serves them finds out of order.
     pub outages: Arc<Outages>,
+    /// A permit for each question that is read at the same time.
+    pub readers: Semaphore,
 }
 
 /// Why a route gives no answer.
@@ -106,9 +109,9 @@ impl From<askama::Error> for Problem {
 }
 
 impl Places {
-    pub fn new(layout: Layout, outages: Arc<Outages>) -> Places {
-        let database = layout.database();
-        Places { layout, database, zone: Mutex::new(None), hours: Hours::default(), outages }
+    pub fn new(layout: Layout, readers: usize, outages: Arc<Outages>) -> Places {
+        let (database, readers) = (layout.database(), Semaphore::new(readers));
+        Places { layout, database, zone: Mutex::new(None), hours: Hours::default(), outages, readers }
     }
 
     /// A connection of its own for each question: the file may be another one by the next.

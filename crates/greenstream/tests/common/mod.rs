@@ -97,6 +97,7 @@ impl Home {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenstream"));
         command.arg("--home").arg(self.path()).args(args).env_remove("GREENSTREAM_HOME");
+        command.env_remove("GREENSTREAM_TOKEN");
         command.env("USER", "tester").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -149,13 +150,18 @@ impl Home {
 
     /// Starts the service and waits until it serves.
     pub fn serve(&self) -> Serving {
-        self.serve_as(|_| {})
+        Home::serve_by(self.command(&["run", "--listen", "127.0.0.1:0"]))
     }
 
     /// The same with a command that was prepared for it.
     pub fn serve_as(&self, prepare: impl FnOnce(&mut Command)) -> Serving {
         let mut command = self.command(&["run", "--listen", "127.0.0.1:0"]);
         prepare(&mut command);
+        Home::serve_by(command)
+    }
+
+    /// The same by another command line or environment.
+    pub fn serve_by(mut command: Command) -> Serving {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let out = reader(child.stdout.take().unwrap());
@@ -226,6 +232,12 @@ impl Serving {
         assert_eq!(wait(&mut self.child, DEADLINE), Some(-1));
     }
 
+    /// Kills it, as power or the system does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// The status and body of a GET.
     #[track_caller]
     pub fn get(&self, path: &str) -> (String, String) {
@@ -255,8 +267,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         if std::thread::panicking() {
             let said: String = self.outputs.drain(..).filter_map(|output| output.join().ok()).collect();
             println!("the service said:\n{said}");

@@ -1,0 +1,37 @@
+//! The log: to standard error, one line an event, whatever names and texts of others stand in it.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
+
+use super::Command;
+use crate::text::escaped;
+
+/// Libraries whose events hold addresses and headers, and so secrets: never logged, whatever is asked for.
+const SILENT: [&str; 3] = ["ureq=off", "ureq_proto=off", "hyper=off"];
+
+/// Begins the log: the service tells what it does, other commands only what is wrong.
+pub fn begin(command: &Command) {
+    // what the libraries beneath tell, every step of reading a table, is for who asks for it
+    let default = if matches!(command, Command::Run(_)) { "warn,greenstream=info" } else { "error" };
+    let filter = EnvFilter::try_from_env("GREENSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter =
+        SILENT.iter().filter_map(|silent| silent.parse().ok()).fold(filter, EnvFilter::add_directive);
+    // a file's name may hold line ends and commands to a terminal; every field and message goes through here
+    let fields = debug_fn(|writer, field, value| {
+        let value = escaped(&format!("{value:?}"));
+        match field.name() {
+            "message" => writer.write_str(&value),
+            name => write!(writer, "{name}={value}"),
+        }
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .fmt_fields(fields.delimited(" "))
+        .init();
+}

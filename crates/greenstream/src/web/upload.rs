@@ -1,0 +1,206 @@
+//! `PUT /v1/uploads/{name}`: takes an upload in and answers once it is on stable storage.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Extension, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::digest::Digests;
+use super::problem::{BYTES_KNOWN, LANDING_BUSY, LANDING_FAILED, NAME_UNFIT, Problem, RANGE_UNFIT};
+use super::receive::Receiver;
+use crate::landing::name_as_text;
+use crate::process::{Note, Posted, Receipt};
+use crate::trigger::Bell;
+
+/// The route; `{name}` is the name of the upload, percent-encoded.
+pub const ROUTE: &str = "/v1/uploads/{name}";
+/// Uploads that are whole and wait to land. More would wait longer than their senders do.
+const WAITING_MAX: usize = 256;
+/// The longest that a sender of a whole upload waits for its answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+/// The longest name in bytes: that of a file.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The end of the queue at which the service takes uploads out to land them.
+pub struct Posts(mpsc::Receiver<Posted>);
+
+/// The other end, which rings when there is something to take.
+#[derive(Clone)]
+pub struct Intake {
+    posts: mpsc::Sender<Posted>,
+    bell: Bell,
+}
+
+/// The queue of whole uploads between the server and landing.
+#[must_use]
+pub fn intake(bell: Bell) -> (Intake, Posts) {
+    let (posts, waiting) = mpsc::channel(WAITING_MAX);
+    (Intake { posts, bell }, Posts(waiting))
+}
+
+impl Posts {
+    /// All that wait now.
+    pub fn take(&mut self) -> Vec<Posted> {
+        std::iter::from_fn(|| self.0.try_recv().ok()).take(WAITING_MAX).collect()
+    }
+}
+
+/// What the route needs.
+pub struct Uploads {
+    pub receiver: Receiver,
+    pub intake: Intake,
+}
+
+/// Answers the route.
+pub async fn put(Extension(uploads): Extension<Arc<Uploads>>, request: Request) -> Response {
+    let name = match name_in(request.uri().path()) {
+        Ok(name) => name,
+        Err(problem) => return problem.into_response(),
+    };
+    match uploads.take(name.clone(), request).await {
+        Ok(receipt) => answer(&name, &receipt),
+        Err(problem) => {
+            tracing::warn!(file = name, code = problem.code(), "upload refused: {}", problem.detail());
+            problem.into_response()
+        }
+    }
+}
+
+impl Uploads {
+    async fn take(&self, name: String, request: Request) -> Result<Receipt, Problem> {
+        let (head, body) = request.into_parts();
+        if head.headers.contains_key(header::CONTENT_RANGE) {
+            return Err(RANGE_UNFIT.because("a part of a file is no upload"));
+        }
+        let digests = Digests::of(&head.headers)?;
+        let busy = || LANDING_BUSY.because("too many uploads wait to land");
+        if self.intake.posts.capacity() == 0 {
+            return Err(busy());
+        }
+        let bytes = self.receiver.receive(body, length(&head.headers), digests).await?;
+        let (answer, answered) = oneshot::channel();
+        self.intake.posts.try_send(Posted { name, bytes, answer }).map_err(|_| busy())?;
+        self.intake.bell.ring();
+        match timeout(ANSWER_TIME_MAX, answered).await {
+            Ok(Ok(Ok(receipt))) => Ok(receipt),
+            Ok(Ok(Err(refused))) => {
+                Err(LANDING_FAILED.because(format!("{}; {}", refused.problem, refused.hint)))
+            }
+            Ok(Err(_)) => Err(LANDING_FAILED.because("the service is stopping")),
+            Err(_) => Err(LANDING_BUSY.because("the upload has come whole, and landing has not answered")),
+        }
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The name in a path, as the inbox would show it: any bytes that a file name may have.
+fn name_in(path: &str) -> Result<String, Problem> {
+    let segment = path.rsplit('/').next().unwrap_or_default();
+    let name: Vec<u8> = percent_decode_str(segment).collect();
+    let unfit = |what: &str| Err(NAME_UNFIT.because(format!("the name of the upload {what}")));
+    match name.as_slice() {
+        [] => unfit("is empty"),
+        b"." | b".." => unfit("is that of a folder"),
+        name if name.len() > NAME_BYTES_MAX => unfit(&format!("has {} bytes", name.len())),
+        name if name.iter().any(|byte| matches!(byte, b'/' | 0)) => unfit("holds `/` or NUL"),
+        name => Ok(name_as_text(name)),
+    }
+}
+
+fn answer(name: &str, receipt: &Receipt) -> Response {
+    let (status, word, upload) = match &receipt.note {
+        Note::Landed(upload) => (StatusCode::CREATED, "landed", *upload),
+        Note::Known(upload) => (StatusCode::OK, "known", *upload),
+        Note::Retried(upload) => (StatusCode::OK, "retried", *upload),
+        Note::Refused { upload, feed, time_zone } => {
+            let zone = time_zone.as_ref().map(|zone| format!(" and time zone {zone}")).unwrap_or_default();
+            let known = format!("these bytes are upload {upload}, which landed under feed {feed}{zone}");
+            return BYTES_KNOWN.because(known).into_response();
+        }
+        // what could not be read has no receipt
+        Note::Unread { problem, .. } => return LANDING_FAILED.because(problem.as_str()).into_response(),
+    };
+    let (sha256, bytes) = (&receipt.sha256, receipt.bytes);
+    let told = json!({ "upload": upload, "name": name, "sha256": sha256, "bytes": bytes, "status": word });
+    (status, Json(told)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, name: Option<&str>) {
+        assert_eq!(name_in(path).ok().as_deref(), name, "{path}");
+    }
+
+    #[test]
+    fn a_name_is_what_a_file_may_be_called_and_never_a_path() {
+        check("/v1/uploads/a.csv", Some("a.csv"));
+        check("/v1/uploads/..%20a", Some(".. a"));
+        check("/v1/uploads/%3Cb%3E%0A%1B%22", Some("<b>\n\u{1b}\""));
+        check("/v1/uploads/%ff%C3%A4", Some("\\xff\u{e4}"));
+        check("/v1/uploads/%zz", Some("%zz"));
+        check(&format!("/v1/uploads/{}", "x".repeat(255)), Some(&"x".repeat(255)));
+        check(&format!("/v1/uploads/{}", "x".repeat(256)), None);
+        for path in ["", ".", "..", "%2e%2e", "..%2F..%2Fetc%2Fpasswd", "%2Fetc", "a%00b"] {
+            check(&format!("/v1/uploads/{path}"), None);
+        }
+    }
+
+    fn uploads(folder: &std::path::Path) -> (Arc<Uploads>, Posts) {
+        let inbox = crate::trigger::Inbox::watch(folder).unwrap();
+        let keys = crate::config::UploadKeys { free_bytes_min: 0, ..Default::default() };
+        let receiver = Receiver::new(folder.join("receiving"), keys).unwrap();
+        let (intake, posts) = intake(inbox.bell());
+        (Arc::new(Uploads { receiver, intake }), posts)
+    }
+
+    /// The code of the problem, or none where it was acknowledged.
+    async fn take(uploads: Arc<Uploads>) -> Option<&'static str> {
+        let request = Request::new(axum::body::Body::from("x"));
+        uploads.take("a".to_owned(), request).await.err().map(|problem| problem.code())
+    }
+
+    #[tokio::test]
+    async fn as_many_uploads_wait_to_land_as_the_limit_says_and_not_one_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (uploads, mut posts) = uploads(folder.path());
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| tokio::spawn(take(Arc::clone(&uploads)))).collect();
+        while uploads.intake.posts.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(take(Arc::clone(&uploads)).await, Some("landing_busy"));
+        let posted = posts.take();
+        assert_eq!(posted.len(), WAITING_MAX);
+        for one in posted {
+            let receipt = Receipt { note: Note::Landed(1), sha256: String::new(), bytes: 1 };
+            one.answer.send(Ok(receipt)).unwrap();
+        }
+        for one in waiting {
+            assert_eq!(one.await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_acknowledged_by_a_service_that_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let (uploads, posts) = uploads(folder.path());
+        let waiting = tokio::spawn(take(Arc::clone(&uploads)));
+        while uploads.intake.posts.capacity() == WAITING_MAX {
+            tokio::task::yield_now().await;
+        }
+        drop(posts);
+        assert_eq!(waiting.await.unwrap(), Some("landing_failed"));
+        assert_eq!(take(uploads).await, Some("landing_busy"));
+    }
+}
