@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::entry::{Feed, Upload};
 use crate::line::{fields, lines};
 use crate::number::{Unit, Value, milliwatts, read_value};
-use crate::reading::{Flag, Reason, Row};
+use crate::reading::{Flag, Reason, Row, flags_text};
 use crate::time::{MINUTE, Meaning, Stamp, is_utc, meaning, read_stamp, zone};
 
 /// Where the four columns stand, and how many columns there are.
@@ -31,6 +31,37 @@ struct Fields {
     stamp: Option<Stamp>,
     value: String,
     unit: String,
+}
+
+/// One row of an upload as decode alone sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decoded {
+    /// The line, without its end.
+    pub raw: String,
+    /// The meter, as far as it can be read.
+    pub meter: String,
+    /// The instant in microseconds, as far as it can be read.
+    pub ts: Option<i64>,
+    /// The value in milliwatts; none where it is missing or the row failed.
+    pub value: Option<i64>,
+    /// What decode noticed, as the datasets write it.
+    pub flags: String,
+    /// The name of the reason for which it failed, if it did.
+    pub failure: Option<&'static str>,
+}
+
+/// The rows of an upload, in file order, without any rule; none where it is a dead letter.
+#[must_use]
+pub fn decoded(upload: &Upload) -> Option<Vec<Decoded>> {
+    let seen = |row: Row| Decoded {
+        raw: row.raw,
+        meter: row.meter,
+        ts: row.ts,
+        value: row.value,
+        flags: flags_text(&row.flags),
+        failure: row.failure.map(Reason::name),
+    };
+    Some(decode(1, upload, &upload.feed)?.into_iter().map(seen).collect())
 }
 
 /// The rows of the upload with this sequence number; none where it is a dead letter.

@@ -41,7 +41,8 @@ mod time;
 mod whole;
 
 pub use dataset::{State, Table};
+pub use decode::{Decoded, decoded};
 pub use entry::{Action, Configuration, Decision, Entry, Feed, Limits, Registered, Upload};
-pub use number::kw_text;
+pub use number::{kw_text, read_milliwatts};
 pub use time::{instant_text, read_instant};
 pub use whole::evaluate;

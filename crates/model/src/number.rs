@@ -102,6 +102,13 @@ pub(crate) fn milliwatts(decimal: &Decimal, unit: Unit) -> Option<i64> {
     Some(if decimal.negative { -size } else { size })
 }
 
+/// The value of a number in a unit of `numerator / denominator` kilowatts, in whole milliwatts; none where the
+/// (trimmed) text is no number, or one of more than 1e12 kW.
+#[must_use]
+pub fn read_milliwatts(text: &str, numerator: u64, denominator: u64) -> Option<i64> {
+    milliwatts(&read_decimal(text)?, Unit { numerator, denominator })
+}
+
 /// Kilowatts as the contract writes them: at most six decimals, no trailing zeros, no `-0`.
 #[must_use]
 pub fn kw_text(milliwatts: i64) -> String {

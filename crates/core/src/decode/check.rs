@@ -186,3 +186,46 @@ impl Feed {
 fn is_named(column: &Column) -> bool {
     matches!(column, Column::Named(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ts;
+    use crate::decode::Given;
+
+    /// Whether a profile is accepted, and if not, that it says why.
+    #[track_caller]
+    fn check(text: &str, refusal: Option<&str>) {
+        let feed: Feed = toml::from_str(text).unwrap();
+        let said = feed.compile(&Given { time_zone: None, name: "a.csv", landed_at: Ts::MAX });
+        let said = said.err().map(|error| error.to_string());
+        assert_eq!(said.is_some(), refusal.is_some(), "{text}: {said:?}");
+        assert!(said.unwrap_or_default().contains(refusal.unwrap_or_default()), "{text}");
+    }
+
+    #[test]
+    fn a_line_holds_a_value_for_each_minute_of_a_day_at_most() {
+        let slots = |count: usize| {
+            format!(
+                "name='f'\nunit='kW'\ninterval='1min'\n[columns]\nmeter=1\ndate=2\nslots={{first=3,count={count}}}"
+            )
+        };
+        for (count, refusal) in [(0, true), (1, false), (1_440, false), (1_441, true)] {
+            check(&slots(count), refusal.then_some("`columns.slots.count`"));
+        }
+        let values = |count: usize| {
+            let columns: Vec<_> =
+                (0..count).map(|i| format!("{{column={},meter_suffix='-{i}'}}", i + 3)).collect();
+            format!("name='f'\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalues=[{}]", columns.join(","))
+        };
+        for (count, refusal) in [(1_440, false), (1_441, true)] {
+            check(&values(count), refusal.then_some("more than 1,440 columns"));
+        }
+    }
+
+    #[test]
+    fn a_format_of_its_own_says_the_rest_by_itself() {
+        check("name='f'\nformat='nem12'\ntime_zone='Australia/Sydney'", None);
+        check("name='f'\nformat='nem12'\nunit='kW'", Some("takes only"));
+    }
+}

@@ -167,6 +167,10 @@ fn cut(text: &str) -> String {
 fn described(column: &Column) -> String {
     match column {
         Column::At(position) => format!("column {position}"),
-        Column::Named(aliases) => format!("`{}`", aliases.join("` or `")),
+        // a profile that was accepted from an upload has the names that the upload had
+        Column::Named(aliases) => {
+            let names: Vec<_> = aliases.iter().map(|alias| cut(alias)).collect();
+            format!("`{}`", names.join("` or `"))
+        }
     }
 }

@@ -274,3 +274,30 @@ pub fn parse_ts(text: &str) -> Option<Ts> {
         time::Stamp::Wall(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kilowatts_and_instants_of_settings_are_read_as_in_an_upload() {
+        for (text, milliwatts) in [
+            (" 1.5 ", Some(1_500_000)),
+            ("-1e-6", Some(-1)),
+            ("1e12", Some(1_000_000_000_000_000_000)),
+            ("1000000000000.1", None),
+            ("", None),
+            ("much", None),
+        ] {
+            assert_eq!(parse_kw(text).map(Power::milliwatts), milliwatts, "{text:?}");
+        }
+        for (text, seconds) in [
+            (" 2026-03-02T01:00:00+01:00 ", Some(1_772_409_600)),
+            ("1772409600", Some(1_772_409_600)),
+            ("2026-03-02T01:00:00", None),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_ts(text).map(|ts| ts.micros() / crate::SECOND), seconds, "{text:?}");
+        }
+    }
+}

@@ -79,7 +79,8 @@ impl Table {
             .iter()
             .skip(first)
             .partition(|line| line.fields.len() == width && fits_loosely(&line.fields, &looks));
-        table.take_skips(&odd, &body);
+        let header = table.header_before(&lines, first);
+        table.take_skips(&odd, &body, header);
         table.take_rows(&body);
         Some(table)
     }
@@ -119,8 +120,16 @@ impl Table {
         }
     }
 
-    /// How lines begin that hold no rows, where no row begins so.
-    fn take_skips(&mut self, odd: &[&Line<'_>], rows: &[&Line<'_>]) {
+    /// The header's text; empty where there is none.
+    fn header_before<'l>(&self, lines: &[Line<'l>], first: usize) -> &'l str {
+        let back = 1 + usize::from(!self.units.is_empty());
+        let line = first.checked_sub(back).and_then(|at| lines.get(at));
+        line.filter(|_| self.has_header).map_or("", |line| line.text)
+    }
+
+    /// How lines begin that hold no rows, where neither a row nor the header begins so: a header may come
+    /// again further down.
+    fn take_skips(&mut self, odd: &[&Line<'_>], rows: &[&Line<'_>], header: &str) {
         for line in odd {
             let end = line.text.find(char::from(self.delimiter)).unwrap_or(line.text.len());
             let start: String = line.text.get(..end).unwrap_or("").chars().take(24).collect();
@@ -133,6 +142,7 @@ impl Table {
                 && !self.skip.contains(&start)
                 && self.skip.len() < 6
                 && !rows.iter().any(|row| row.text.starts_with(&start))
+                && !header.starts_with(&start)
             {
                 self.skip.push(start);
             } else if !self.skip.iter().any(|start| line.text.starts_with(start.as_str())) {
@@ -280,6 +290,16 @@ mod tests {
         assert_eq!(table.units, ["[dd.mm.yyyy]", "[hh:mm]", "[kWh]"]);
         assert_eq!(table.skip, ["[dd.mm.yyyy];[hh:mm];[kWh]", "Summe"]);
         assert_eq!(table.rows.len(), 3);
+    }
+
+    #[test]
+    fn a_header_that_comes_again_is_not_skipped_where_it_is_needed() {
+        let table = read(
+            "Datum;Zeit;Wert\n01.02.2026;00:00;0,125\n01.02.2026;00:15;0,250\nDatum;Zeit;Wert\n\
+             01.02.2026;00:30;1,5\n01.02.2026;00:45;1,5\n",
+        );
+        assert!(table.has_header && table.skip.is_empty(), "{:?}", table.skip);
+        assert_eq!((table.rows.len(), table.odd_lines.len()), (4, 1));
     }
 
     #[test]

@@ -67,3 +67,35 @@ fn leaving(open: Span, known: Known, stored: &[Span]) -> Span {
         _ => open,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Flags, Power, Standing};
+
+    fn at(second: i64) -> Ts {
+        Ts::from_micros(second * crate::SECOND)
+    }
+
+    #[test]
+    fn a_span_belongs_to_the_window_in_which_it_begins() {
+        let stored = [Span { first_ts: at(10), last_ts: at(20), closed: true }];
+        let live = Reading {
+            ts: at(10),
+            kw: Some(Power::from_milliwatts(500_000)),
+            upload: 1,
+            row_number: 1,
+            flags: Flags::NONE,
+            standing: Standing::Accepted,
+        };
+        for (name, from, to, series, expected) in [
+            ("it begins with the window, which no longer holds it", 10, 30, &[live][..], &[][..]),
+            ("it begins where the window ends", 0, 10, &[], &stored),
+            ("it begins with the last instant of the window", 0, 11, &[live], &[]),
+        ] {
+            let mut out = Vec::new();
+            refresh(series, Known { from: at(from), to: at(to) }, &stored, &mut out);
+            assert_eq!(out, expected, "{name}");
+        }
+    }
+}

@@ -287,4 +287,37 @@ mod tests {
             assert_eq!(outliers(&series), expected, "{last} mW, the last by itself");
         }
     }
+
+    #[test]
+    fn values_too_large_for_128_bits_leave_the_window_after_24_hours() {
+        let top = 1_000_000_000_000_000_000;
+        // half an hour apart, over three days: great values with one far from them, then small ones with one
+        // that only the small ones make an outlier
+        let value = |i: i64| match i {
+            49 => -top,
+            140 => 5_000,
+            0..70 => top - i * i,
+            _ => 1_000 + i % 3,
+        };
+        let mut series: Vec<_> = (0..144)
+            .map(|i| Reading {
+                ts: Ts::from_micros(i * DAY / 48),
+                kw: Some(Power::from_milliwatts(value(i))),
+                upload: 1,
+                row_number: 1,
+                flags: Flags::NONE,
+                standing: Standing::Accepted,
+            })
+            .collect();
+        let end = series[143].ts;
+        judge(&mut series, 0, end);
+        let mut outliers = 0;
+        for (i, reading) in (0..).zip(&series) {
+            let window: Vec<i64> = ((i - 47).max(0)..=i).map(value).collect();
+            let expected = last_is_outlier::<Wide>(&window);
+            assert_eq!(reading.standing == Standing::Outlier, expected, "reading {i}");
+            outliers += usize::from(expected);
+        }
+        assert!((1..144).contains(&outliers), "{outliers} outliers");
+    }
 }

@@ -133,6 +133,11 @@ fn a_gap_is_filled_when_it_is_short_and_its_donor_is_young() {
         &watts(&[(0, Some(1_000)), (5, Some(-1)), (30, None), (65, Some(2_000))]),
         "1 -0.001< - 2",
     );
+    check(
+        "a rejected reading more than an hour after a donor that comes late",
+        &watts(&[(0, Some(1_000)), (10, None), (65, Some(-1)), (69, Some(2_000))]),
+        "1 1f -0.001< 2",
+    );
 }
 
 #[test]
