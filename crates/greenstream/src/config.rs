@@ -146,8 +146,10 @@ impl Default for SizeKeys {
     }
 }
 
-/// Everything that decides verdicts. Two equal rulebooks give equal results.
+/// Everything that decides verdicts. Two equal rulebooks give equal results, so a key that this release
+/// does not know is refused: a later release wrote it, and its verdicts depend on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rulebook {
     /// An IANA name.
     pub reporting_zone: String,

@@ -18,4 +18,5 @@ mod status;
 pub mod store;
 mod text;
 pub mod trigger;
+pub mod verify;
 pub mod web;

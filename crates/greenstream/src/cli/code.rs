@@ -188,6 +188,7 @@ mod tests {
         known.extend(refusals.iter().map(Refusal::code));
         known.extend(["feed_unknown", "feed_unfit", "processing_failed"]);
         known.extend(Reason::ALL.map(Reason::name));
+        known.extend(crate::verify::Kind::all().map(|(_, name)| name));
         assert_eq!(rows().map(|(code, _)| code).collect::<Vec<_>>(), known);
         for (code, cells) in rows() {
             assert_eq!(cells.len(), if code.starts_with("E-") { 3 } else { 2 }, "{code}");

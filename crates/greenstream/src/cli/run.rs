@@ -27,6 +27,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Carries out `run`.
 pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
+    super::restore::configuration(cli)?;
     let mut config = open::config(cli)?;
     if let Some(listen) = &args.listen {
         config.file.serve.listen.clone_from(listen);

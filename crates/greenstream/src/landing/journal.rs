@@ -4,7 +4,7 @@
 //! linked to its name, so a reader sees all of it or nothing.
 
 use super::disk::Disk;
-use super::entry::{Body, Entry, parse_line, write_line};
+use super::entry::{Body, Entry, Unread, parse_line, write_line};
 use super::error::{Doing, Error};
 use super::hash::Hash;
 use greenstream_core::Ts;
@@ -285,7 +285,10 @@ impl Segment {
         if !whole {
             return Err(self.damage("the line is torn: it has no end".to_owned()));
         }
-        let line = parse_line(&self.buffer).map_err(|problem| self.damage(problem))?;
+        let line = parse_line(&self.buffer).map_err(|unread| match unread {
+            Unread::Damaged(problem) => self.damage(problem),
+            Unread::Unknown(problem) => Error::Newer { path: self.path.clone(), line: self.line, problem },
+        })?;
         self.head.entry = line.entry;
         let problem = if line.entry != number {
             Some(format!("entry {} stands where entry {number} belongs", line.entry))

@@ -33,7 +33,7 @@ pub use journal::Entries;
 pub use object::Objects;
 pub(crate) use source::Stamp;
 pub use source::{NAME_BYTES_MAX, Source, UPLOAD_BYTES_MAX, hash_of, name_of, open_regular, what_is};
-pub use verify::{Finding, Progress, verify};
+pub use verify::{Damage, Finding, Progress, verify};
 
 use disk::Disk;
 use error::Doing;

@@ -33,12 +33,15 @@ mod window;
 mod writer;
 
 pub use error::ProcessError;
+pub(crate) use job::{Job, Task, Upload};
 pub use lander::{Given, Note};
 pub use mirror::{StoreSource, compare_day};
+pub(crate) use prepare::{DecodedUpload, Preparer};
 pub use progress::{Counts, Progress};
 pub use rebuild::{Difference, Rebuilt};
 pub use service::Service;
 pub use silence::watch as watch_silence;
+pub(crate) use texts::{Library, Own};
 
 use crate::change::DeadLetter;
 

@@ -20,7 +20,7 @@ use super::texts::Library;
 use super::writer::Writer;
 use crate::alert::Targets;
 use crate::clock;
-use crate::config::{Config, Rules};
+use crate::config::{Config, Rulebook, Rules};
 use crate::home::Home;
 use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source};
 use crate::queue::Queue;
@@ -51,6 +51,7 @@ impl Service {
     /// # Errors
     /// The parts' own; [`ProcessError::Internal`] where the database is ahead of the journal.
     pub fn open(home: Home, config: Config) -> Result<Service, ProcessError> {
+        Store::refuse_newer(&home.database())?;
         let mut landing = Landing::open(&home.landing())?;
         journal_configuration(&mut landing, &config)?;
         let (database, archive) = (home.database(), home.archive());
@@ -324,6 +325,10 @@ impl Service {
 
 /// Writes the configuration to the journal unless the last one there is the same.
 pub(super) fn journal_configuration(landing: &mut Landing, config: &Config) -> Result<(), ProcessError> {
+    if let Some(held) = landing.configuration() {
+        // one of a later release must not be replaced by one that says less
+        Rulebook::from_json(&held.content)?;
+    }
     let content = config.rulebook.to_json();
     let last = landing.configuration().map(|held| (held.version, held.content == content));
     let version = match last {

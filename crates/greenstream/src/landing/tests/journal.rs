@@ -1,6 +1,6 @@
 //! The journal: its text is pinned, its chain holds, damage is named.
 
-use super::super::entry::{parse_line, write_line};
+use super::super::entry::{Unread, parse_line, write_line};
 use super::*;
 use greenstream_core::Reason;
 use proptest::prelude::*;
@@ -99,10 +99,10 @@ fn a_line_that_was_not_written_so_is_damage() {
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from}");
-        let found = parse_line(bad.as_bytes()).err().unwrap();
+        let found = String::from(parse_line(bad.as_bytes()).err().unwrap());
         assert!(found.contains(problem), "{bad}: {found}");
     }
-    assert_eq!(parse_line(b"\xff").err().unwrap(), "not UTF-8");
+    assert_eq!(parse_line(b"\xff").err().unwrap(), Unread::from("not UTF-8"));
 }
 
 proptest! {
