@@ -137,8 +137,15 @@ impl Journal {
     pub(super) fn lines(&self, bodies: &[(Ts, Body)]) -> Result<(Vec<u8>, Vec<Hash>), Error> {
         let (mut text, mut head, mut hashes) = (Vec::new(), self.head, Vec::with_capacity(bodies.len()));
         for (at, body) in bodies {
+            let start = text.len();
             let hash = write_line(&mut text, head.entry + 1, &head.hash, *at, body)
                 .map_err(|error| Error::Unfit { problem: error.to_string() })?;
+            let bytes = text.len() - start;
+            if bytes as u64 > LINE_BYTES_MAX {
+                // it could be written, and never be read again
+                let problem = format!("its line has {bytes} bytes, more than the limit of {LINE_BYTES_MAX}");
+                return Err(Error::Unfit { problem });
+            }
             head = Head { entry: head.entry + 1, hash };
             hashes.push(hash);
         }

@@ -26,6 +26,7 @@ mod progress;
 mod rebuild;
 mod registers;
 mod revisions;
+mod room;
 mod service;
 mod silence;
 mod texts;

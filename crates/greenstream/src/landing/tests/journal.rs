@@ -247,3 +247,16 @@ fn objects_without_a_journal_are_not_buried_under_a_new_one() {
     assert!(error.to_string().ends_with("there are objects, but the journal is gone"), "{error}");
     assert!(!error.is_transient());
 }
+
+#[test]
+fn an_entry_that_could_not_be_read_again_is_not_written() {
+    let dir = folder();
+    let mut landing = Landing::open(dir.path()).unwrap();
+    let of =
+        |bytes: usize| ConfigurationBody { version: 1, content: serde_json::json!({"x": "x".repeat(bytes)}) };
+    let error = landing.append(vec![(at(0), Body::Configuration(of(64 << 20)))]).unwrap_err();
+    assert!(error.to_string().contains("more than the limit of 67108864"), "{error}");
+    landing.append(vec![(at(0), Body::Configuration(of((64 << 20) - 1_000)))]).unwrap();
+    drop(landing);
+    assert_eq!(Landing::open(dir.path()).unwrap().head().0, 1);
+}
