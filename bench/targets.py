@@ -158,6 +158,8 @@ def verify() -> None:
     size = sum(file.stat().st_size for file in files)
     tell("verify", f"{len(files):,} uploads of {size / len(files) / 1000:.0f} KB, {rows(folder):,} rows in {seconds:.1f} s, "
          f"peak {peak:.0f} MB")
+    if seconds > 60:
+        sys.exit("more than a minute")
 
 
 def dropped(folder: Path, db: sqlite3.Connection, meter: str, at: date, number: int) -> float:

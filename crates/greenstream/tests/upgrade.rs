@@ -123,7 +123,8 @@ fn everything(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
 #[track_caller]
 fn check_refused(what: &str, later: impl FnOnce(&Home), code: &str, way_out: &str, writing: &[&[&str]]) {
     let home = Home::new();
-    home.ingest("a.csv", "M1,2026-03-02T00:15:00Z,3.5,kW\n");
+    // one that waits in the error queue, so that there is something to decide
+    home.ingest("a.csv", "M1,2026-03-02T00:15:00Z,30,kW\n");
     later(&home);
     let before = everything(&home);
     for command in writing {
