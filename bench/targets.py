@@ -12,6 +12,7 @@ Parts, in this order unless some are named:
     late     a week, and then the week before it, beside the two in order
     month    DAYS days in one ingest, beside a third of them: seconds a day, and memory
     visible  one tiny upload dropped into the inbox of that month's home while `run` serves it
+    verify   10,000 uploads of 100 KB, every one hashed and decoded again (the target is a minute)
 
 Data and homes are kept in target/bench (about 600 MB a day of 50,000 meters) until the next start.
 Compare figures of one run only: they depend on the machine.
@@ -35,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BINARY = Path(os.environ.get("GREENSTREAM", ROOT / "target/release/greenstream"))
 WORK = ROOT / "target/bench"
 START = date(2026, 3, 2)
-PARTS = ["day", "rebuild", "tiny", "late", "month", "visible"]
+PARTS = ["day", "rebuild", "tiny", "late", "month", "visible", "verify"]
 
 
 def simulated(name: str, meters: int, start: date, days: int, layout: str = "hourly") -> list[Path]:
@@ -150,6 +151,17 @@ def visible(folder: Path, days: int, times: int = 20) -> None:
     tell("visible", f"one upload of 96 rows is seen after {median(taken):.0f} ms, at most {max(taken):.0f} ms, of {times}")
 
 
+def verify() -> None:
+    folder, files = home("verify"), simulated("verify", 600, START, 385)
+    ingest(folder, files)
+    seconds, peak = run(["--home", folder, "verify"])
+    size = sum(file.stat().st_size for file in files)
+    tell("verify", f"{len(files):,} uploads of {size / len(files) / 1000:.0f} KB, {rows(folder):,} rows in {seconds:.1f} s, "
+         f"peak {peak:.0f} MB")
+    if seconds > 60:
+        sys.exit("more than a minute")
+
+
 def dropped(folder: Path, db: sqlite3.Connection, meter: str, at: date, number: int) -> float:
     """Renames a day of one meter into the inbox: milliseconds until its last reading is in the view."""
     name = f"tiny-{number}.csv"
@@ -190,6 +202,8 @@ def main() -> None:
         folder = month(args.meters, args.days) if "month" in wanted else WORK / "home-month"
         if "visible" in wanted:
             visible(folder, args.days)
+    if "verify" in wanted:
+        verify()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::landing::UPLOAD_BYTES_MAX;
 
+mod bounds;
 mod error;
 mod keys;
 pub mod registry;
@@ -193,8 +194,10 @@ impl Default for SizeKeys {
     }
 }
 
-/// Everything that decides verdicts. Two equal rulebooks give equal results.
+/// Everything that decides verdicts. Two equal rulebooks give equal results, so a key that this release
+/// does not know is refused: a later release wrote it, and its verdicts depend on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rulebook {
     /// An IANA name.
     pub reporting_zone: String,
@@ -360,6 +363,8 @@ impl Config {
     /// its feeds folder and the registry.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let (file, text) = read_file(path)?;
+        let in_file = |error: ConfigError| error.in_file(path, &text, path);
+        bounds::check(&file).map_err(in_file)?;
         let beside = path.parent().unwrap_or(Path::new("."));
         let mut feeds: BTreeMap<String, String> =
             Feed::built_in().into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
@@ -442,6 +447,7 @@ fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(unreadable(folder, &error)),
     };
+    let mut own = 0;
     for entry in entries {
         let path = entry.map_err(|error| unreadable(folder, &error))?.path();
         let (Some(stem), Some("toml")) =
@@ -450,7 +456,15 @@ fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(),
             continue;
         };
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
-        parse_feed(&path.display().to_string(), &text)?;
+        let place = path.display().to_string();
+        bounds::check_length(ConfigProblem::Feed, &place, "profile", text.len(), bounds::FEED_BYTES_MAX)?;
+        own += 1;
+        if own > bounds::FEEDS_MAX {
+            let problem = format!("there are more than {} profiles", bounds::FEEDS_MAX);
+            let hint = "move away those that are not used";
+            return Err(ConfigError::new(ConfigProblem::Feed, folder.display().to_string(), problem, hint));
+        }
+        parse_feed(&place, &text)?;
         feeds.insert(stem.to_owned(), text);
     }
     Ok(())
@@ -458,7 +472,11 @@ fn read_feeds(folder: &Path, feeds: &mut BTreeMap<String, String>) -> Result<(),
 
 fn read_registry(path: &Path, named: bool) -> Result<String, ConfigError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text),
+        Ok(text) => {
+            let (place, limit) = (path.display().to_string(), bounds::REGISTRY_BYTES_MAX);
+            bounds::check_length(ConfigProblem::Registry, &place, "registry", text.len(), limit)?;
+            Ok(text)
+        }
         Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(ConfigError::new(
             ConfigProblem::Registry,

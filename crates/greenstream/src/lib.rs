@@ -21,4 +21,5 @@ mod status;
 pub mod store;
 mod text;
 pub mod trigger;
+pub mod verify;
 pub mod web;

@@ -31,27 +31,57 @@ const DESCRIBED: usize = 6;
 #[derive(Clone, Copy, Debug)]
 struct Way {
     name: &'static str,
-    /// Whether the service is closed and opened again between entries, so that it remembers nothing.
-    one_by_one: bool,
+    cut: Cut,
+    /// Whether half of all uploads come twice more, a tenth five times more, and in the end all of them again.
+    redelivered: bool,
     workers: usize,
     /// Readings held as context and rows in a transaction: (500, 1) makes it forget and commit always.
     window_readings: usize,
     commit_rows: usize,
 }
 
-const WAYS: [Way; 3] = [
+/// Between which entries the service is closed and opened again, so that it remembers nothing.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Everywhere,
+    Nowhere,
+    /// Where the world's seed says.
+    Anywhere,
+}
+
+/// Plenty of memory, and large commits.
+const PLENTY: Way = Way {
+    name: "at once",
+    cut: Cut::Nowhere,
+    redelivered: false,
+    workers: 1,
+    window_readings: 7_000_000,
+    commit_rows: 200_000,
+};
+
+const WAYS: [Way; 5] = [
+    PLENTY,
+    Way { name: "one by one", cut: Cut::Everywhere, ..PLENTY },
     Way {
-        name: "one by one",
-        one_by_one: true,
-        workers: 1,
-        window_readings: 7_000_000,
-        commit_rows: 200_000,
+        name: "in random parts, delivered again, 2 workers",
+        cut: Cut::Anywhere,
+        redelivered: true,
+        workers: 2,
+        ..PLENTY
     },
-    Way { name: "at once", one_by_one: false, workers: 1, window_readings: 7_000_000, commit_rows: 200_000 },
-    Way { name: "at once, no memory", one_by_one: false, workers: 4, window_readings: 500, commit_rows: 1 },
+    Way { name: "at once, no memory, 4 workers", workers: 4, window_readings: 500, commit_rows: 1, ..PLENTY },
+    Way {
+        name: "at once, delivered again, little memory, 8 workers",
+        redelivered: true,
+        workers: 8,
+        window_readings: 3_000,
+        commit_rows: 300,
+        ..PLENTY
+    },
 ];
 
 /// What the front end writes to the landing zone for an entry of a world.
+#[derive(Clone)]
 enum Step {
     Land {
         upload: Upload,
@@ -59,6 +89,16 @@ enum Step {
         is_dead: bool,
     },
     Append(Ts, Body),
+}
+
+impl Step {
+    /// The same bytes once more, which must change nothing; none for what is no upload.
+    fn again(&self) -> Option<Step> {
+        match self {
+            Step::Land { upload, .. } => Some(Step::Land { upload: upload.clone(), is_dead: false }),
+            Step::Append(..) => None,
+        }
+    }
 }
 
 #[test]
@@ -74,7 +114,7 @@ fn worlds_with_a_registry_and_a_reporting_zone_end_as_the_model_says() {
 fn check(kind: &str, world: fn(u64) -> World) {
     let mut failures = Vec::new();
     for seed in seeds() {
-        let differences = differences(&world(seed));
+        let differences = differences(seed, &world(seed));
         if !differences.is_empty() {
             failures.push(format!("{kind}({seed}), GREENSTREAM_SEEDS={seed}..{}:\n{differences}", seed + 1));
         }
@@ -97,7 +137,7 @@ fn seeds() -> Range<u64> {
 }
 
 /// All differences that any way shows, and those that a rebuild of its home shows; empty where there are none.
-fn differences(world: &World) -> String {
+fn differences(seed: u64, world: &World) -> String {
     let (journal, steps) = steps(world);
     let expected = evaluate(&journal, &world.configuration);
     let mut text = String::new();
@@ -105,9 +145,10 @@ fn differences(world: &World) -> String {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), &world.configuration, way);
         let home = Home::open(folder.path(), "differential").unwrap();
-        match run(home, &config, &steps, way) {
+        match run(home, &config, &parts(seed, &steps, way)) {
             Ok(home) => {
                 compare(&mut text, way, &home, &expected);
+                verify(&mut text, way, &home);
                 compare_rebuilt(&mut text, way, home, &config);
             }
             Err(error) => writeln!(text, "  {}: {error}", way.name).unwrap(),
@@ -236,10 +277,40 @@ fn config(folder: &Path, model: &Configuration, way: Way) -> Config {
     config
 }
 
+/// The steps in the parts in which they reach the service, with every delivery.
+fn parts(seed: u64, steps: &[Step], way: Way) -> Vec<Vec<Step>> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut parts = vec![Vec::new()];
+    for step in steps {
+        let times = match random.u8(0..10) {
+            0 => 5,
+            1..=5 => 2,
+            _ => 0,
+        };
+        let is_end = match way.cut {
+            Cut::Everywhere => true,
+            Cut::Nowhere => false,
+            Cut::Anywhere => random.u8(0..4) == 0,
+        };
+        let mut more = if way.redelivered { vec![step.again(); times] } else { Vec::new() };
+        if let Some(part) = parts.last_mut() {
+            part.push(Some(step.clone()));
+            part.append(&mut more);
+        }
+        if is_end {
+            parts.push(Vec::new());
+        }
+    }
+    if way.redelivered {
+        parts.push(steps.iter().map(Step::again).collect());
+    }
+    parts.into_iter().map(|part| part.into_iter().flatten().collect()).collect()
+}
+
 /// Writes the steps to the landing zone of a home and lets the service process them.
-fn run(home: Home, config: &Config, steps: &[Step], way: Way) -> Result<Home, ProcessError> {
+fn run(home: Home, config: &Config, parts: &[Vec<Step>]) -> Result<Home, ProcessError> {
     let mut home = Service::open(home, config.clone())?.close();
-    for part in steps.chunks(if way.one_by_one { 1 } else { steps.len().max(1) }) {
+    for part in parts.iter().filter(|part| !part.is_empty()) {
         let mut landing = Landing::open(&home.landing())?;
         for step in part {
             write(&mut landing, step)?;
@@ -343,6 +414,18 @@ fn compare_rows(
     for (row, count) in counted.into_iter().take(SHOWN) {
         let side = if count > 0 { "pipeline" } else { "model" };
         writeln!(text, "    only {side}: {}", row.join(",").escape_debug()).unwrap();
+    }
+}
+
+/// `verify` finds nothing in a home that is as it must be.
+fn verify(text: &mut String, way: Way, home: &Home) {
+    match greenstream::verify::verify(home.layout(), &|_, _, _| {}) {
+        Ok(report) => {
+            for finding in report.findings.iter().take(SHOWN) {
+                writeln!(text, "  {}, verified: {finding}", way.name).unwrap();
+            }
+        }
+        Err(error) => writeln!(text, "  {}, verified: {error}", way.name).unwrap(),
     }
 }
 

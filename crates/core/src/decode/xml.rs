@@ -188,3 +188,18 @@ impl Elements {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_stand_within_one_another_up_to_the_limit() {
+        let mut elements = Elements::default();
+        for _ in 0..DEPTH_MAX {
+            assert!(elements.open(b"a").is_ok());
+        }
+        assert!(elements.open(b"a").is_err_and(|(problem, _)| problem.starts_with("more than 64 elements")));
+        assert!(elements.close(b"a").is_ok() && elements.open(b"b").is_ok());
+    }
+}

@@ -42,6 +42,10 @@ impl OpenFile {
             }
             opened => opened.map_err(Error::io("open", &path))?,
         };
+        let size = file.metadata().map_err(Error::io("read", &path))?.len();
+        if size != data.size {
+            return Err(Error::damaged(&path, format!("{size} bytes instead of {}", data.size)));
+        }
         let options = ArrowReaderOptions::new().with_schema(table.schema());
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(Error::read(&path))?;
         let rows = metadata.metadata().file_metadata().num_rows();

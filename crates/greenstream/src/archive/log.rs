@@ -77,8 +77,25 @@ impl Table {
         Ok(table)
     }
 
+    /// The table in `dir` as it is, for reading: nothing is made, mended or removed.
+    pub(super) fn look(runtime: &Runtime, dir: PathBuf, dataset: Dataset) -> Result<Table> {
+        let log = dir.join("_delta_log");
+        if !log.is_dir() || !has_entries(&log)? {
+            return Err(Error::damaged(&log, "the table's log is missing"));
+        }
+        let mut table = Table { dataset, dir, version: 0, position: 0, live: BTreeMap::new(), stale: false };
+        let loaded = table.load(runtime)?;
+        table.take(runtime, &loaded)?;
+        Ok(table)
+    }
+
     fn log(&self) -> PathBuf {
         self.dir.join("_delta_log")
+    }
+
+    /// The last entry's number.
+    pub(super) const fn version(&self) -> u64 {
+        self.version
     }
 
     /// For `map_err`: an [`Error::Log`].
@@ -94,6 +111,11 @@ impl Table {
             Err(error) if !self.drop_torn_checkpoints()? => return Err(error),
             Err(_) => self.load(runtime)?,
         };
+        self.take(runtime, &loaded)
+    }
+
+    /// Takes over what the log says.
+    fn take(&mut self, runtime: &Runtime, loaded: &DeltaTable) -> Result<()> {
         let mut live: BTreeMap<Option<i64>, Vec<DataFile>> = BTreeMap::new();
         let state = loaded.snapshot().map_err(self.log_error("read"))?;
         for view in state.log_data().iter() {

@@ -131,6 +131,35 @@ impl Archive {
         Ok(archive)
     }
 
+    /// The archive in `dir` as it is, for reading beside its owner: nothing is made, mended or removed.
+    /// It does not know what waits.
+    ///
+    /// # Errors
+    /// When a log is missing or cannot be read.
+    pub fn look(dir: &Path) -> Result<Archive> {
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|source| Error::Runtime { source })?;
+        let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
+        let table = |dataset: Dataset| Table::look(&runtime, dir.join(dataset.name()), dataset);
+        let (readings, errors) = (table(Dataset::Readings)?, table(Dataset::ErrorQueue)?);
+        Ok(Archive {
+            applied: readings.position.max(errors.position),
+            runtime,
+            readings,
+            errors,
+            names: Names::default(),
+            pending: BTreeMap::new(),
+            overlapping_since: BTreeMap::new(),
+            dead: FxHashMap::default(),
+            buffered: 0,
+        })
+    }
+
+    /// The last entries of the two logs: another commit of either changes them.
+    pub fn versions(&self) -> (u64, u64) {
+        (self.readings.version(), self.errors.version())
+    }
+
     /// Removes the archive in `dir` with all its files and begins an empty one, into which the next
     /// flush writes every day that the store knows.
     ///

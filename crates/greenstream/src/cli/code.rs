@@ -192,6 +192,7 @@ mod tests {
         known.extend(refusals.iter().map(Refusal::code));
         known.extend(["feed_unknown", "feed_unfit", "processing_failed"]);
         known.extend(Reason::ALL.map(Reason::name));
+        known.extend(crate::verify::Kind::all().map(|(_, name)| name));
         assert_eq!(rows().map(|(code, _)| code).collect::<Vec<_>>(), known);
         for (code, cells) in rows() {
             let has_number = code.starts_with("E-") || crate::web::problem_codes().any(|known| known == code);

@@ -44,6 +44,7 @@ pub fn ingest(cli: &Cli, args: &IngestArgs) -> Result<ExitCode, Failure> {
     if args.dry_run {
         return super::dry_run::dry_run(cli, &files, &given);
     }
+    super::restore::configuration(cli)?;
     let config = open::config(cli)?;
     super::dry_run::check_given(&config, &given)?;
     let mut service = open::service(cli, "greenstream ingest")?;

@@ -26,6 +26,7 @@ mod open;
 mod quality;
 mod read;
 mod rebuild;
+mod restore;
 mod run;
 mod shell;
 mod simulate;

@@ -66,6 +66,7 @@ impl From<LandingError> for Failure {
             }
             LandingError::Journal { .. } => Code::Journal,
             LandingError::TakenOver(_) => Code::TakenOver,
+            LandingError::Newer { .. } => Code::Schema,
             LandingError::Unfit { .. } => Code::Internal,
             LandingError::NoSuchUpload { .. } => Code::RowUnknown,
             LandingError::NotRegular { .. } => Code::NotAFile,
@@ -150,6 +151,7 @@ pub fn feeds_folder(cli: &Cli, config: &Config) -> PathBuf {
 
 /// Takes over the home with all its parts. Exit 69 while another process owns it.
 pub fn service(cli: &Cli, command: &str) -> Result<Service, Failure> {
+    super::restore::configuration(cli)?;
     let config = config(cli)?;
     let home = Home::open(&cli.home, command)?;
     Ok(Service::open(home, config)?)

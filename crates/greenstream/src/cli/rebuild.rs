@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::failure::exit;
-use super::{Cli, Failure, open};
+use super::{Cli, Failure, open, restore};
 use crate::home::Home;
 use crate::process::Service;
 use crate::text::count;
@@ -21,11 +21,13 @@ pub struct RebuildArgs {
 
 /// Carries out `rebuild`.
 pub fn rebuild(cli: &Cli, args: &RebuildArgs) -> Result<ExitCode, Failure> {
-    let config = open::config(cli)?;
     open::check_landed(cli)?;
     if args.check {
         open::reader(cli)?;
+    } else {
+        restore::configuration(cli)?;
     }
+    let config = open::config(cli)?;
     let home = Home::open(&cli.home, "greenstream rebuild")?;
     let began = Instant::now();
     let (rebuilt, _home) = Service::rebuild(home, &config, args.check)?;

@@ -32,6 +32,7 @@ const DAMAGES_MAX: u32 = 3;
 
 /// Carries out `run`.
 pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
+    super::restore::configuration(cli)?;
     let mut config = open::config(cli)?;
     if let Some(listen) = &args.listen {
         config.file.serve.listen.clone_from(listen);

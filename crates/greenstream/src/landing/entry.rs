@@ -155,15 +155,21 @@ impl Body {
         }
     }
 
-    fn parse(kind: &str, json: &[u8]) -> Result<Body, String> {
+    fn parse(kind: &str, json: &[u8]) -> Result<Body, Unread> {
         let body = match kind {
             "upload" => serde_json::from_slice(json).map(Body::Upload),
             "retry" => serde_json::from_slice(json).map(Body::Retry),
             "decision" => serde_json::from_slice(json).map(Body::Decision),
             "configuration" => serde_json::from_slice(json).map(Body::Configuration),
-            _ => return Err(format!("no kind of entry is called `{}`", kind.escape_debug())),
+            _ => {
+                return Err(Unread::Unknown(format!("no kind of entry is called `{}`", kind.escape_debug())));
+            }
         };
-        body.map_err(|error| format!("not a whole `{kind}` entry: {error}"))
+        body.map_err(|error| {
+            let problem = format!("not a whole `{kind}` entry: {error}");
+            let is_unknown = error.to_string().starts_with("unknown ");
+            if is_unknown { Unread::Unknown(problem) } else { Unread::Damaged(problem) }
+        })
     }
 }
 
@@ -193,8 +199,37 @@ pub(super) struct Line {
     pub(super) body: Body,
 }
 
+/// Why a line cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Unread {
+    /// It is not as any release writes it.
+    Damaged(String),
+    /// It is whole, and says something that this release does not know.
+    Unknown(String),
+}
+
+impl From<String> for Unread {
+    fn from(problem: String) -> Unread {
+        Unread::Damaged(problem)
+    }
+}
+
+impl From<&str> for Unread {
+    fn from(problem: &str) -> Unread {
+        Unread::Damaged(problem.to_owned())
+    }
+}
+
+impl From<Unread> for String {
+    fn from(unread: Unread) -> String {
+        match unread {
+            Unread::Damaged(problem) | Unread::Unknown(problem) => problem,
+        }
+    }
+}
+
 /// Reads a line without its newline, or says what is wrong with it.
-pub(super) fn parse_line(line: &[u8]) -> Result<Line, String> {
+pub(super) fn parse_line(line: &[u8]) -> Result<Line, Unread> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
     let mut rest = text;
     let mut field = |before: &str, after: char| -> Result<&str, String> {

@@ -27,6 +27,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The journal says something that this release does not know: a later one wrote it.
+    #[error("{}, line {line}: {problem}; a later release has written it", path.display())]
+    Newer {
+        /// The segment.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is not known.
+        problem: String,
+    },
     /// An entry that must not be written, because no reader would accept it.
     #[error("the journal takes no such entry: {problem}")]
     Unfit {
@@ -99,6 +109,9 @@ impl Error {
             },
             Error::Journal { .. } => {
                 "the landing zone was changed by others: run `greenstream verify`, then restore `landing/` from its backup"
+            }
+            Error::Newer { .. } => {
+                "use the release that wrote it, or a later one; if there is none, `greenstream verify` tells whether the journal is damaged"
             }
             Error::Unfit { .. } => "this is a defect of the program: please report it with the message",
             Error::TakenOver(lost) => lost.hint(),

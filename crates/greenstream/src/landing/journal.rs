@@ -4,7 +4,7 @@
 //! linked to its name, so a reader sees all of it or nothing.
 
 use super::disk::Disk;
-use super::entry::{Body, Entry, parse_line, write_line};
+use super::entry::{Body, Entry, Unread, parse_line, write_line};
 use super::error::{Doing, Error};
 use super::hash::Hash;
 use greenstream_core::Ts;
@@ -137,8 +137,15 @@ impl Journal {
     pub(super) fn lines(&self, bodies: &[(Ts, Body)]) -> Result<(Vec<u8>, Vec<Hash>), Error> {
         let (mut text, mut head, mut hashes) = (Vec::new(), self.head, Vec::with_capacity(bodies.len()));
         for (at, body) in bodies {
+            let start = text.len();
             let hash = write_line(&mut text, head.entry + 1, &head.hash, *at, body)
                 .map_err(|error| Error::Unfit { problem: error.to_string() })?;
+            let bytes = text.len() - start;
+            if bytes as u64 > LINE_BYTES_MAX {
+                // it could be written, and never be read again
+                let problem = format!("its line has {bytes} bytes, more than the limit of {LINE_BYTES_MAX}");
+                return Err(Error::Unfit { problem });
+            }
             head = Head { entry: head.entry + 1, hash };
             hashes.push(hash);
         }
@@ -285,7 +292,10 @@ impl Segment {
         if !whole {
             return Err(self.damage("the line is torn: it has no end".to_owned()));
         }
-        let line = parse_line(&self.buffer).map_err(|problem| self.damage(problem))?;
+        let line = parse_line(&self.buffer).map_err(|unread| match unread {
+            Unread::Damaged(problem) => self.damage(problem),
+            Unread::Unknown(problem) => Error::Newer { path: self.path.clone(), line: self.line, problem },
+        })?;
         self.head.entry = line.entry;
         let problem = if line.entry != number {
             Some(format!("entry {} stands where entry {number} belongs", line.entry))

@@ -35,7 +35,7 @@ pub(crate) use source::Stamp;
 pub use source::{
     NAME_BYTES_MAX, Source, UPLOAD_BYTES_MAX, hash_of, name_as_text, name_of, open_regular, what_is,
 };
-pub use verify::{Finding, Progress, verify};
+pub use verify::{Damage, Finding, Progress, verify};
 
 use crate::failpoint::{self, Step};
 use crate::fence::Fence;

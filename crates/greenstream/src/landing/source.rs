@@ -199,3 +199,16 @@ pub(super) fn remove_if_same(path: &Path, stamp: &Stamp) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_as_long_as_the_limit_is_kept_and_a_longer_one_is_cut() {
+        let whole = "n".repeat(NAME_BYTES_MAX);
+        assert_eq!(short_name(whole.clone()), whole);
+        let cut = short_name(format!("{whole}n"));
+        assert!(cut.len() <= NAME_BYTES_MAX && cut.ends_with('…'), "{cut}");
+    }
+}

@@ -15,11 +15,32 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+/// What kind of damage a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Damage {
+    /// A line of the journal is not what was written.
+    JournalDamaged,
+    /// A line of the journal says something that this release does not know.
+    JournalUnknown,
+    /// Entries of the journal are not there.
+    JournalMissing,
+    /// A file lies in the journal's folder that is not the journal's.
+    JournalStray,
+    /// The bytes of an upload are not there.
+    ObjectMissing,
+    /// The bytes of an upload are not those that landed.
+    ObjectChanged,
+    /// A file lies among the objects that no journal entry names.
+    ObjectStray,
+}
+
 /// Something that is not as it was landed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Finding {
     /// The file it is about.
     pub path: PathBuf,
+    /// What kind of damage it is.
+    pub damage: Damage,
     /// What is wrong, as the rest of a sentence that begins with the file.
     pub problem: String,
 }
@@ -107,19 +128,20 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn find(&mut self, path: PathBuf, problem: String) {
-        self.findings.push(Finding { path, problem });
+    fn find(&mut self, path: PathBuf, damage: Damage, problem: String) {
+        self.findings.push(Finding { path, damage, problem });
     }
 
     fn damage(&mut self, segment: &Segment, problem: &str) {
-        self.find(segment.path().to_owned(), format!("is damaged in line {}: {problem}", segment.line));
+        let problem = format!("is damaged in line {}: {problem}", segment.line);
+        self.find(segment.path().to_owned(), Damage::JournalDamaged, problem);
         self.last_upload = None;
     }
 
     fn foreign_files(&mut self) -> Result<(), Error> {
         for path in entries_of(&self.folder)? {
             if path.file_name().and_then(|name| name.to_str()).and_then(segment_first).is_none() {
-                self.find(path, "does not belong into the journal".to_owned());
+                self.find(path, Damage::JournalStray, "does not belong into the journal".to_owned());
             }
         }
         Ok(())
@@ -130,7 +152,8 @@ impl<'a> Walk<'a> {
             let path = self.folder.join(segment_name(first));
             let fits = first == self.head.entry + 1;
             if !fits {
-                self.find(path.clone(), format!("is out of place: {}", misplaced(first, self.head.entry)));
+                let problem = format!("is out of place: {}", misplaced(first, self.head.entry));
+                self.find(path.clone(), Damage::JournalMissing, problem);
                 self.last_upload = None;
             }
             let segment =
@@ -139,7 +162,8 @@ impl<'a> Walk<'a> {
         }
         if let Some((entry, _)) = self.expected.filter(|(entry, _)| *entry > self.head.entry) {
             let missing = self.folder.join(segment_name(self.head.entry + 1));
-            self.find(missing, format!("is missing: entries {} to {entry} were there", self.head.entry + 1));
+            let problem = format!("is missing: entries {} to {entry} were there", self.head.entry + 1);
+            self.find(missing, Damage::JournalMissing, problem);
         }
         Ok(())
     }
@@ -155,11 +179,19 @@ impl<'a> Walk<'a> {
                 }
                 Ok(None) => break,
                 Err(Error::Journal { problem, .. }) => self.damage(&segment, &problem),
+                Err(Error::Newer { path, line, problem }) => {
+                    self.find(
+                        path,
+                        Damage::JournalUnknown,
+                        format!("cannot be read in line {line}: {problem}"),
+                    );
+                    self.last_upload = None;
+                }
                 Err(error) => return Err(error),
             }
         }
         if segment.line == 0 {
-            self.find(segment.path().to_owned(), "is empty".to_owned());
+            self.find(segment.path().to_owned(), Damage::JournalDamaged, "is empty".to_owned());
         }
         self.head = segment.head;
         Ok(())
@@ -197,7 +229,8 @@ fn strangers(objects: &Objects, named: &[Named], findings: &mut Vec<Finding>) ->
     let mut strangers = Vec::new();
     for folder in entries_of(objects.folder())? {
         if !folder.is_dir() {
-            findings.push(Finding { path: folder, problem: "does not belong among the objects".to_owned() });
+            let problem = "does not belong among the objects".to_owned();
+            findings.push(Finding { path: folder, damage: Damage::ObjectStray, problem });
             continue;
         }
         for path in entries_of(&folder)? {
@@ -227,7 +260,8 @@ fn still_strange(folder: &Path, walk: &mut Walk<'_>, mut paths: Vec<PathBuf>) ->
     for path in paths {
         let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
         if hash.is_none_or(|hash| !newer.contains(&hash)) && fs::symlink_metadata(&path).is_ok() {
-            findings.push(Finding { path, problem: "is named by no journal entry".to_owned() });
+            let problem = "is named by no journal entry".to_owned();
+            findings.push(Finding { path, damage: Damage::ObjectStray, problem });
         }
     }
     Ok(findings)
@@ -242,8 +276,11 @@ fn read_objects(objects: &Objects, named: &[Named], progress: &(dyn Fn(Progress)
         while let Some(named) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = objects.path_of(&named.sha256);
             if let Some(problem) = problem_of(&path, named, &mut block) {
+                let is_found = named.found.load(Ordering::Relaxed);
+                let damage = if is_found { Damage::ObjectChanged } else { Damage::ObjectMissing };
                 let problem = format!("{problem} (upload {})", named.upload);
-                findings.lock().unwrap_or_else(PoisonError::into_inner).push(Finding { path, problem });
+                let finding = Finding { path, damage, problem };
+                findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
             }
             progress(Progress { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
         }

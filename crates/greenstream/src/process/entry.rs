@@ -20,7 +20,7 @@ impl Judging {
         let Prepared { job, decoded } = prepared;
         let mut set = ChangeSet { entry: job.entry, entry_hash: job.hash.clone(), ..ChangeSet::default() };
         match (&job.task, decoded) {
-            (Task::Upload(upload), Some(Ok(decoded))) => self.one_upload(&mut set, &job, upload, &decoded)?,
+            (Task::Upload(upload), Some(Ok(decoded))) => self.one_upload(&mut set, &job, upload, decoded)?,
             (Task::Upload(upload), Some(Err(letter))) => {
                 if self.begin(&mut set, &job, upload)? {
                     self.bury(&mut set, &job, upload, letter);
@@ -66,21 +66,23 @@ impl Judging {
         set: &mut ChangeSet,
         job: &Job,
         upload: &Upload,
-        decoded: &DecodedUpload,
+        decoded: DecodedUpload,
     ) -> Result<(), ProcessError> {
         if !self.begin(set, job, upload)? {
             return Ok(());
         }
+        let DecodedUpload { mut decoded, content, lines, .. } = decoded;
+        let index = std::mem::take(&mut decoded.index);
         let own = Own {
             upload: upload.landed.upload,
-            content: decoded.content.as_deref(),
-            index: &decoded.decoded.index,
-            lines: &decoded.lines,
+            content: content.as_deref(),
+            index: &index,
+            lines: &lines,
             object: upload.object,
         };
         let mut judged = set.clone();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.upload(&mut judged, &own, job.at, &decoded.decoded).map(|()| judged)
+            self.upload(&mut judged, &own, job.at, decoded).map(|()| judged)
         }));
         match outcome {
             Ok(judged) => *set = judged?,

@@ -19,6 +19,13 @@ use super::window::{Window, Windows};
 use crate::change::{ChangeSet, Meter, Outcome, RejectRow, Replaced, SupersededRow};
 use crate::config::Rules;
 
+/// Rows of an upload that are judged and still take memory. Fewer cost calls of the system, more cost 32
+/// bytes each.
+const FREE_ROWS_MAX: usize = 1 << 20;
+/// Readings that are brought into the store's order beside the old order: it is faster, and takes as much
+/// memory again. More are sorted where they are.
+const ORDERED_BESIDE_MAX: usize = 1 << 22;
+
 /// Everything that judging remembers between journal entries. All of it is a cache of the store.
 pub struct Judging {
     /// All meters of the store and of change sets on their way there.
@@ -44,10 +51,20 @@ pub struct Judging {
 pub(super) struct Grouped {
     /// Meters of the upload in the order of their numbers, each with its part of `rows`.
     pub meters: Vec<(Meter, std::ops::Range<usize>)>,
-    /// Rows by meter, in file order within one.
+    /// Rows by meter, those of the first meter last, in file order within one.
     pub rows: Vec<Reading>,
     /// Stored rows whose value the upload's registers tell.
     pub amendments: Amendments,
+}
+
+impl Grouped {
+    /// Lets go of the rows from `start` on, which are judged.
+    fn let_go(&mut self, start: usize) {
+        self.rows.truncate(start);
+        if self.rows.capacity() - self.rows.len() > FREE_ROWS_MAX {
+            self.rows.shrink_to_fit();
+        }
+    }
 }
 
 impl Judging {
@@ -93,46 +110,53 @@ impl Judging {
         Ok(())
     }
 
-    /// Judges the rows of an upload, landed at `at`, and says in `set` what changes.
+    /// Judges the rows of an upload, landed at `at`, and says in `set` what changes. What is no longer needed
+    /// is let go at once: an upload may be most of what is in memory.
     pub(super) fn upload(
         &mut self,
         set: &mut ChangeSet,
         own: &Own<'_>,
         at: Ts,
-        decoded: &Decoded,
+        mut decoded: Decoded,
     ) -> Result<(), ProcessError> {
         let number = own.upload;
-        let mut differenced = None;
         let amendments = match decoded.registers {
             None => Amendments::default(),
-            Some(interval) => {
-                let decoded = differenced.insert(decoded.clone());
-                self.difference(set, number, interval, decoded)?
-            }
+            Some(interval) => self.difference(set, number, interval, &mut decoded)?,
         };
-        let decoded = differenced.as_ref().unwrap_or(decoded);
-        let grouped = Grouped { amendments, ..self.group(set, number, decoded) };
-        self.note_revisions(set, number, decoded);
+        let mut grouped = Grouped { amendments, ..self.group(set, number, &decoded) };
+        self.note_revisions(set, number, &decoded);
+        let outcome = outcome(own, &decoded);
+        decoded.rows = Vec::new();
+        let row_count = grouped.rows.len();
         let revised = !set.revisions.is_empty() || self.past.has_revisions()?;
         self.bring_context(&grouped)?;
         let mut quarantined = Vec::new();
-        let mut rows = Vec::new();
-        for (meter, range) in &grouped.meters {
+        let (mut rows, mut held) = (Vec::new(), 0);
+        for (meter, range) in std::mem::take(&mut grouped.meters) {
             rows.extend_from_slice(&grouped.rows[range.clone()]);
-            let amendments = grouped.amendments.get(meter).map_or(&[][..], Vec::as_slice);
+            grouped.let_go(range.start);
+            let amendments = grouped.amendments.get(&meter).map_or(&[][..], Vec::as_slice);
             self.merged.clear();
             if revised {
-                self.contest(set, *meter, &mut rows)?;
+                self.contest(set, meter, &mut rows)?;
             }
-            self.meter(set, *meter, &mut rows, amendments, at, &mut quarantined)?;
+            self.meter(set, meter, &mut rows, amendments, at, &mut quarantined)?;
+            rows.shrink_to(FREE_ROWS_MAX);
+            held += self.windows.get(meter).rows.capacity();
+            if held > self.window_readings {
+                // more than all windows may hold: those of the meters that follow are not kept
+                *self.windows.get(meter) = Window::unknown();
+            }
         }
-        self.rejects(set, number, decoded);
+        drop((grouped, rows));
+        self.rejects(set, number, &decoded);
         quarantined.extend(decoded.rejects.iter().map(|reject| (number, reject.row_number)));
         set.raw = self.library.texts(&mut self.past, Some(own), quarantined)?;
         by_hour(&mut set.inserted);
         set.books = self.books.take();
-        set.outcome = Some(outcome(number, decoded));
-        self.windows.settle(grouped.rows.len(), self.window_readings);
+        set.outcome = Some(outcome);
+        self.windows.settle(row_count, self.window_readings);
         Ok(())
     }
 
@@ -150,11 +174,13 @@ impl Judging {
         let mut starts = vec![0_usize; counts.len()];
         let mut ranges = Vec::with_capacity(meters.len());
         let mut end = 0;
-        for (meter, local) in meters {
+        // the first meter stands last, so that its rows can be let go first
+        for (meter, local) in meters.into_iter().rev() {
             starts[local] = end;
             ranges.push((meter, end..end + counts[local]));
             end += counts[local];
         }
+        ranges.reverse();
         let blank = Reading {
             ts: Ts::MIN,
             kw: None,
@@ -321,6 +347,10 @@ fn report(
 /// all are of one hour or of few, so each goes straight to its hour's place.
 fn by_hour(readings: &mut Vec<(Meter, Reading)>) {
     let hour = |(_, reading): &(Meter, Reading)| reading.ts.hour();
+    if readings.len() > ORDERED_BESIDE_MAX {
+        readings.sort_unstable_by_key(|one| (hour(one), one.0, one.1.ts));
+        return;
+    }
     let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
     for run in readings.chunk_by(|a, b| hour(a) == hour(b)) {
         *counts.entry(run.first().map_or(0, hour)).or_default() += run.len();
@@ -360,13 +390,13 @@ fn superseded(meter: Meter, lost: &Reading) -> SupersededRow {
     }
 }
 
-fn outcome(upload: u32, decoded: &Decoded) -> Outcome {
+fn outcome(own: &Own<'_>, decoded: &Decoded) -> Outcome {
     let days = decoded.rows.iter().map(|row| row.ts.day());
     Outcome {
-        upload,
+        upload: own.upload,
         rows: u32::try_from(decoded.row_count()).unwrap_or(u32::MAX),
         decoded_bytes: decoded.coverage.header + decoded.coverage.rows + decoded.coverage.skipped,
-        index: decoded.index.clone(),
+        index: own.index.clone(),
         days: days.clone().min().zip(days.max()),
         dead: None,
     }

@@ -84,8 +84,8 @@ fn row<'a>(meter: &'a str, reading: &Reading) -> ReadingRow<'a> {
     }
 }
 
-/// Compares one archived UTC day with the database, reading by reading; says what differs first and
-/// how much.
+/// Compares one archived UTC day with the database, reading by reading; says how many differ, and which
+/// is the first.
 ///
 /// # Errors
 /// When either cannot be read.
@@ -93,7 +93,7 @@ pub fn compare_day(
     snapshot: &Snapshot<'_>,
     archive: &Archive,
     day: i64,
-) -> Result<Option<String>, ProcessError> {
+) -> Result<Option<(u64, String)>, ProcessError> {
     let names = names(snapshot)?;
     let mut stored: FxHashMap<(u32, Ts), Reading> = FxHashMap::default();
     snapshot.day_rows(day, None, None, |meter, reading| {
@@ -114,10 +114,5 @@ pub fn compare_day(
         let name = names.get(*number as usize).map_or("", String::as_str);
         first.get_or_insert_with(|| format!("meter {name} at {ts}"));
     }
-    Ok(first.map(|first| {
-        let (year, month, date) = greenstream_core::civil_from_days(day);
-        format!(
-            "archive day {year:04}-{month:02}-{date:02}: {differing} readings are not as in the database, the first: {first}; `greenstream rebuild` writes the archive anew"
-        )
-    }))
+    Ok(first.map(|first| (differing, first)))
 }

@@ -28,6 +28,7 @@ mod progress;
 mod rebuild;
 mod registers;
 mod revisions;
+mod room;
 mod service;
 mod silence;
 mod texts;
@@ -36,13 +37,16 @@ mod window;
 mod writer;
 
 pub use error::{ProcessError, with_causes};
+pub(crate) use job::{Job, Task, Upload};
 pub use lander::{Given, Note};
 pub use mirror::{StoreSource, compare_day};
 pub use posted::{Arrivals, Bytes, Posted, Receipt, Refused, Staged};
+pub(crate) use prepare::{DecodedUpload, Preparer};
 pub use progress::{Counts, Progress};
 pub use rebuild::{Difference, Rebuilt};
 pub use service::Service;
 pub use silence::watch as watch_silence;
+pub(crate) use texts::{Library, Own};
 
 use crate::change::DeadLetter;
 

@@ -16,10 +16,11 @@ use super::archivist::Archivist;
 use super::attempts::Attempts;
 use super::committed::Committed;
 use super::error::ProcessError;
-use super::job::Job;
+use super::job::{Job, Task};
 use super::judging::Judging;
 use super::prepare::{Prepared, Preparer};
 use super::progress::Progress;
+use super::room::{Place, Room};
 use super::writer::Writer;
 use crate::change::ChangeSet;
 use crate::failpoint::{self, Step};
@@ -84,7 +85,7 @@ impl Pipeline<'_> {
         let to_writer: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
         let to_sync: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
         let to_archive: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
-        let source = Mutex::new(0_u64);
+        let (source, room) = (Mutex::new(0_u64), Room::default());
         let (prepared_in, prepared_out) = sync_channel(self.workers * 2);
         // a decoder takes a ticket before it takes an entry, and the judge gives it back, so that
         // decoded uploads waiting for an earlier one stay few
@@ -97,7 +98,7 @@ impl Pipeline<'_> {
             let mut started = Ok(());
             for _ in 0..self.workers {
                 let (sender, preparer, fate) = (prepared_in.clone(), self.preparer, &fate);
-                let (source, tickets) = (&source, &tickets_out);
+                let (source, tickets) = ((&source, &room), &tickets_out);
                 let decode = move || decode_loop(preparer, source, tickets, &sender, fate);
                 started = started.and(named("decode", scope, decode));
             }
@@ -161,21 +162,21 @@ fn named<'s>(
     started.map(drop).map_err(failed)
 }
 
-fn decode_loop(
+fn decode_loop<'r>(
     preparer: &Preparer,
-    source: &Mutex<u64>,
+    source: (&Mutex<u64>, &'r Room),
     tickets: &Mutex<Receiver<()>>,
-    sender: &SyncSender<(u64, Prepared)>,
+    sender: &SyncSender<Waiting<'r>>,
     fate: &Fate<'_>,
 ) {
     loop {
         if tickets.lock().unwrap_or_else(PoisonError::into_inner).recv().is_err() || fate.stopped() {
             return;
         }
-        let Some((place, entry)) = take(fate.entries, source) else { return };
+        let Some((number, entry, place)) = take(fate, source) else { return };
         match failpoint::around(Step::Decode, ProcessError::failing, || preparer.prepare(entry)) {
             Ok(prepared) => {
-                if sender.send((place, prepared)).is_err() {
+                if sender.send((number, prepared, place)).is_err() {
                     return;
                 }
             }
@@ -184,14 +185,21 @@ fn decode_loop(
     }
 }
 
-/// The next entry and its place in the order, once there is one; none when there will be none.
-fn take(entries: &Queue<Job>, taken: &Mutex<u64>) -> Option<(u64, Job)> {
+/// A decoded entry on its way to the judge: its number in the order, and the room it takes.
+type Waiting<'r> = (u64, Prepared, Place<'r>);
+
+/// The next entry, its number in the order and room for it, once there is one; none when there will be none.
+fn take<'r>(fate: &Fate<'_>, (taken, room): (&Mutex<u64>, &'r Room)) -> Option<(u64, Job, Place<'r>)> {
+    // held until there is room, so that room is taken in the order of the entries
     let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        match entries.pop_batch(1, IDLE) {
+        match fate.entries.pop_batch(1, IDLE) {
             Popped::Items(mut items) => {
+                let job = items.pop()?;
+                let bytes = if let Task::Upload(upload) = &job.task { upload.landed.bytes } else { 0 };
+                let place = room.take(bytes, || fate.stopped())?;
                 *taken += 1;
-                return Some((*taken, items.pop()?));
+                return Some((*taken, job, place));
             }
             Popped::Nothing => {}
             Popped::Closed => return None,
@@ -201,7 +209,7 @@ fn take(entries: &Queue<Job>, taken: &Mutex<u64>) -> Option<(u64, Job)> {
 
 fn judge_loop(
     judging: &mut Judging,
-    prepared: Receiver<(u64, Prepared)>,
+    prepared: Receiver<Waiting<'_>>,
     tickets: &SyncSender<()>,
     to_writer: &Queue<Arc<ChangeSet>>,
     fate: &Fate<'_>,
@@ -209,12 +217,12 @@ fn judge_loop(
 ) -> Result<(), ProcessError> {
     let mut waiting = BTreeMap::new();
     let mut next = 1;
-    for (place, item) in prepared {
+    for (number, item, place) in prepared {
         if fate.stopped() {
             return Err(ProcessError::Stopped);
         }
-        waiting.insert(place, item);
-        while let Some(item) = waiting.remove(&next) {
+        waiting.insert(number, (item, place));
+        while let Some((item, _place)) = waiting.remove(&next) {
             next += 1;
             let judge = || judging.entry(item);
             let set = Arc::new(failpoint::around(Step::Judge, ProcessError::failing, judge)?);

@@ -41,6 +41,8 @@ pub struct DecodedUpload {
     pub decoded: Decoded,
     /// Its decoded bytes, unless they are many.
     pub content: Option<Vec<u8>>,
+    /// How many decoded bytes there are.
+    pub bytes: u64,
     /// Which lines hold rows.
     pub lines: RowLines,
 }
@@ -145,6 +147,7 @@ impl Preparer {
         let landed_bytes = usize::try_from(landed.bytes).unwrap_or(usize::MAX);
         let mut content = Some(Vec::with_capacity(landed_bytes.min(KEPT_BYTES_MAX)));
         let mut block = vec![0; BLOCK];
+        let mut bytes = 0;
         loop {
             let read = match source.read(&mut block) {
                 Ok(0) => break,
@@ -152,12 +155,13 @@ impl Preparer {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(source.failure(error).into()),
             };
+            bytes += read as u64;
             stream.push(&block[..read])?;
             match &mut content {
                 Some(kept) if kept.len() + read <= KEPT_BYTES_MAX => kept.extend_from_slice(&block[..read]),
                 _ => content = None,
             }
         }
-        Ok(DecodedUpload { decoded: stream.finish()?, content, lines: feed.row_lines() })
+        Ok(DecodedUpload { decoded: stream.finish()?, content, bytes, lines: feed.row_lines() })
     }
 }

@@ -54,6 +54,7 @@ impl Service {
     pub fn rebuild(home: Home, config: &Config, check: bool) -> Result<(Rebuilt, Home), ProcessError> {
         let (database, archive) = (home.database(), home.archive());
         let (new_database, new_archive) = (beside(&database), beside(&archive));
+        Store::refuse_newer(&database)?;
         clear(&new_database, &new_archive)?;
         let mut landing = Landing::open(&home.landing())?;
         landing.fenced_by(home.fence());

@@ -22,7 +22,7 @@ use super::waiting::Waiting;
 use super::writer::Writer;
 use crate::alert::Targets;
 use crate::clock;
-use crate::config::{Config, Rules};
+use crate::config::{Config, Rulebook, Rules};
 use crate::home::Home;
 use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source, name_of};
 use crate::outage::Outages;
@@ -74,6 +74,7 @@ impl Service {
     pub fn open_telling(home: Home, config: Config, outages: Arc<Outages>) -> Result<Service, ProcessError> {
         // also after an outage, in which another process may have taken the home over
         home.fence().check()?;
+        Store::refuse_newer(&home.database())?;
         super::rebuild::clear_leftovers(&home)?;
         let mut landing = Landing::open(&home.landing())?;
         landing.fenced_by(home.fence());
@@ -376,6 +377,10 @@ impl Service {
 
 /// Writes the configuration to the journal unless the last one there is the same.
 pub(super) fn journal_configuration(landing: &mut Landing, config: &Config) -> Result<(), ProcessError> {
+    if let Some(held) = landing.configuration() {
+        // one of a later release must not be replaced by one that says less
+        Rulebook::from_json(&held.content)?;
+    }
     let content = config.rulebook.to_json();
     let last = landing.configuration().map(|held| (held.version, held.content == content));
     let version = match last {

@@ -34,7 +34,8 @@ pub struct Own<'a> {
     pub object: Hash,
 }
 
-type Texts = Vec<((u32, u32), String)>;
+/// Raw lines by (upload, row).
+pub type Texts = Vec<((u32, u32), String)>;
 
 /// Bytes read at a time while the end of a line is sought.
 const LINE_STEP: u64 = 64 << 10;
@@ -69,6 +70,16 @@ impl Library {
             }
             complete(&mut texts, before, *upload, &numbers);
         }
+        Ok(texts)
+    }
+
+    /// The raw lines of rows (ascending) of an upload that the caller has decoded; those that are found.
+    ///
+    /// # Errors
+    /// When the landing zone cannot be read.
+    pub fn texts_of(&self, own: &Own<'_>, rows: &[u32]) -> Result<Texts, ProcessError> {
+        let mut texts = Texts::with_capacity(rows.len());
+        self.of_own(own, rows, &mut texts)?;
         Ok(texts)
     }
 

@@ -8,6 +8,7 @@
 //!
 //! Everything here is a projection of the landing zone: a damaged store is moved away and rebuilt.
 
+mod audit;
 mod books;
 mod commit;
 mod completeness;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+pub use self::audit::StoredError;
 pub use self::episodes::SilenceChange;
 pub use self::error::StoreError;
 pub use self::filter::Filter;
@@ -90,6 +92,22 @@ impl Store {
         let has_log = configure(&conn).doing("be set up")?;
         schema::migrate(&mut conn, path)?;
         Ok(Store { conn, path: path.to_owned(), has_log, fence: Fence::NONE })
+    }
+
+    /// Refuses a later release's store and nothing else: before anything is done that such a store must
+    /// not see. Changes nothing, makes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`]. What else may be wrong with it, opening it tells.
+    pub fn refuse_newer(path: &Path) -> Result<(), StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        match Connection::open_with_flags(path, flags)
+            .doing("be opened")
+            .and_then(|conn| schema::check(&conn, path))
+        {
+            Err(newer @ StoreError::Newer { .. }) => Err(newer),
+            _ => Ok(()),
+        }
     }
 
     /// A read-only connection to the store at `path`, which a [`Store`] must have made.

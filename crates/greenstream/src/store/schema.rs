@@ -257,6 +257,12 @@ pub(super) fn make_first_version(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "user_version", 1)
 }
 
+/// Whether the error queue is by hour already.
+fn has_hours_of_errors(conn: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM pragma_table_xinfo('t_error') WHERE name = 'hour'";
+    conn.query_row(sql, [], |row| row.get::<_, u32>(0)).map(|columns| columns > 0)
+}
+
 /// Brings a database to [`VERSION`], in one transaction.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     if check(conn, path)? == VERSION {
@@ -267,7 +273,9 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreErr
         .doing("bring its tables up to date")?;
     // another process may have migrated it while this one waited for the lock
     let found = check(&tx, path)?;
-    let done = usize::try_from(found).unwrap_or(0);
+    // the first version came to have what the second step makes before the step had a number
+    let is_second = found == 1 && has_hours_of_errors(&tx).doing("bring its tables up to date")?;
+    let done = if is_second { 2 } else { usize::try_from(found).unwrap_or(0) };
     for step in STEPS.iter().skip(done) {
         let step =
             step.replace("{reasons}", &views::reason_cases()).replace("{statuses}", &views::status_cases());

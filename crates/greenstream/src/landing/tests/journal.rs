@@ -1,6 +1,6 @@
 //! The journal: its text is pinned, its chain holds, damage is named.
 
-use super::super::entry::{parse_line, write_line};
+use super::super::entry::{Unread, parse_line, write_line};
 use super::*;
 use greenstream_core::Reason;
 use proptest::prelude::*;
@@ -99,10 +99,10 @@ fn a_line_that_was_not_written_so_is_damage() {
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from}");
-        let found = parse_line(bad.as_bytes()).err().unwrap();
+        let found = String::from(parse_line(bad.as_bytes()).err().unwrap());
         assert!(found.contains(problem), "{bad}: {found}");
     }
-    assert_eq!(parse_line(b"\xff").err().unwrap(), "not UTF-8");
+    assert_eq!(parse_line(b"\xff").err().unwrap(), Unread::from("not UTF-8"));
 }
 
 proptest! {
@@ -246,4 +246,17 @@ fn objects_without_a_journal_are_not_buried_under_a_new_one() {
     let error = Landing::open(dir.path()).err().unwrap();
     assert!(error.to_string().ends_with("there are objects, but the journal is gone"), "{error}");
     assert!(!error.is_transient());
+}
+
+#[test]
+fn an_entry_that_could_not_be_read_again_is_not_written() {
+    let dir = folder();
+    let mut landing = Landing::open(dir.path()).unwrap();
+    let of =
+        |bytes: usize| ConfigurationBody { version: 1, content: serde_json::json!({"x": "x".repeat(bytes)}) };
+    let error = landing.append(vec![(at(0), Body::Configuration(of(64 << 20)))]).unwrap_err();
+    assert!(error.to_string().contains("more than the limit of 67108864"), "{error}");
+    landing.append(vec![(at(0), Body::Configuration(of((64 << 20) - 1_000)))]).unwrap();
+    drop(landing);
+    assert_eq!(Landing::open(dir.path()).unwrap().head().0, 1);
 }

@@ -1,0 +1,97 @@
+//! What the keys of the configuration may be set to: docs/limits.md says what lies behind each bound.
+
+use super::{ConfigError, ConfigProblem, File};
+use greenstream_core::decode::CONTENT_BYTES_MAX;
+
+/// The longest profile, in bytes. Those that ship have 1 KB; each is part of a line of the journal.
+pub const FEED_BYTES_MAX: u64 = 64 << 10;
+/// Most profiles of one's own.
+pub const FEEDS_MAX: usize = 200;
+/// The longest registry, in bytes: about 400,000 meters. It is part of a line of the journal.
+pub const REGISTRY_BYTES_MAX: u64 = 16 << 20;
+
+/// A day in seconds: an archive that lags longer helps nobody.
+const DAY_SECONDS: u64 = 86_400;
+
+/// Refuses the first key that is outside its bounds.
+pub fn check(file: &File) -> Result<(), ConfigError> {
+    let (sizes, archive) = (&file.sizes, &file.archive);
+    let size = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+    for (key, value, min, max) in [
+        ("sizes.upload_bytes_max", sizes.upload_bytes_max, 1, CONTENT_BYTES_MAX),
+        ("sizes.window_readings", size(sizes.window_readings), 0, 1_000_000_000),
+        ("sizes.archive_buffer_bytes", size(sizes.archive_buffer_bytes), 0, 64 << 30),
+        ("sizes.commit_rows", size(sizes.commit_rows), 1, 10_000_000),
+        ("sizes.workers", size(sizes.workers), 1, 64),
+        ("archive.lag_seconds", archive.lag_seconds, 0, DAY_SECONDS),
+        ("archive.closed_day_lag_seconds", archive.closed_day_lag_seconds, 0, DAY_SECONDS),
+        ("archive.retention_seconds", archive.retention_seconds, 0, 30 * DAY_SECONDS),
+    ] {
+        if !(min..=max).contains(&value) {
+            return Err(ConfigError::new(
+                ConfigProblem::Value,
+                key,
+                format!("{key} is {value}, outside of {min} to {max}"),
+                "give a number within these, or remove the key to have its default",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a text that is too long to be part of the journal.
+pub fn check_length(
+    kind: ConfigProblem,
+    place: &str,
+    what: &str,
+    bytes: usize,
+    limit: u64,
+) -> Result<(), ConfigError> {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    if bytes <= limit {
+        return Ok(());
+    }
+    let problem = format!("the {what} has {bytes} bytes, more than the limit of {limit}");
+    Err(ConfigError::new(kind, place, problem, "shorten it; docs/limits.md says why there is a limit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_bound(set: impl Fn(&mut File, u64), min: u64, max: u64) {
+        for (value, is_good) in [(min, true), (max, true), (max + 1, false)] {
+            let mut file = File::default();
+            set(&mut file, value);
+            let checked = check(&file);
+            assert_eq!(checked.is_ok(), is_good, "{value}: {checked:?}");
+        }
+        if let Some(below) = min.checked_sub(1) {
+            let mut file = File::default();
+            set(&mut file, below);
+            assert!(check(&file).is_err());
+        }
+    }
+
+    #[test]
+    fn every_bound_holds_on_both_sides() {
+        let size = |value: u64| usize::try_from(value).unwrap();
+        check_bound(|file, value| file.sizes.upload_bytes_max = value, 1, u32::MAX.into());
+        check_bound(|file, value| file.sizes.window_readings = size(value), 0, 1_000_000_000);
+        check_bound(|file, value| file.sizes.archive_buffer_bytes = size(value), 0, 64 << 30);
+        check_bound(|file, value| file.sizes.commit_rows = size(value), 1, 10_000_000);
+        check_bound(|file, value| file.sizes.workers = size(value), 1, 64);
+        check_bound(|file, value| file.archive.lag_seconds = value, 0, 86_400);
+        check_bound(|file, value| file.archive.closed_day_lag_seconds = value, 0, 86_400);
+        check_bound(|file, value| file.archive.retention_seconds = value, 0, 30 * 86_400);
+    }
+
+    #[test]
+    fn a_text_as_long_as_its_limit_is_good_and_a_longer_one_is_not() {
+        let check = |bytes| check_length(ConfigProblem::Feed, "x", "profile", bytes, FEED_BYTES_MAX);
+        assert!(check(64 << 10).is_ok());
+        let error = check((64 << 10) + 1).unwrap_err();
+        assert!(error.problem.contains("65537 bytes, more than the limit of 65536"), "{error:?}");
+    }
+}
