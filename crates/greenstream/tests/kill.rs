@@ -4,6 +4,8 @@
 //! `GREENSTREAM_KILLS` says how many (100), `GREENSTREAM_SEED` where the random numbers begin (1); a failure
 //! names the seed of its case.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 #[path = "common/world.rs"]
 mod world;

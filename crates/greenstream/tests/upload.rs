@@ -647,15 +647,16 @@ fn try_upload(address: &Mutex<String>, number: u64) -> (Option<String>, Option<u
     let address = address.lock().unwrap().clone();
     let body = rows(&format!("M{}", number % 400), [300, 3_000, 80_000][(number % 3) as usize]);
     let hash = ring::digest::digest(&ring::digest::SHA256, &body);
-    let is_cut = number % 7 == 0;
-    let digest = if number % 5 == 0 { ring::digest::digest(&ring::digest::SHA256, b"other") } else { hash };
+    let is_cut = number.is_multiple_of(7);
+    let digest =
+        if number.is_multiple_of(5) { ring::digest::digest(&ring::digest::SHA256, b"other") } else { hash };
     let headers = format!(
         "Content-Length: {}\r\nContent-Digest: sha-256=:{}:\r\n",
         body.len(),
         BASE64_STANDARD.encode(digest)
     );
     let sent = if is_cut { &body[..body.len() - 1] } else { &body[..] };
-    let is_whole = !is_cut && number % 5 != 0;
+    let is_whole = !is_cut && !number.is_multiple_of(5);
     let answer = TcpStream::connect(&address).and_then(|mut stream| {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.write_all(&[&head(&format!("{number}.csv"), &headers), sent].concat())?;
@@ -683,7 +684,8 @@ impl Drop for Ends<'_> {
 /// As many kills as `GREENSTREAM_KILLS` says; a few without.
 #[test]
 fn what_is_acknowledged_stays_and_nothing_else_comes_whenever_the_service_is_killed() {
-    let kills: u64 = std::env::var("GREENSTREAM_KILLS").map_or(4, |kills| kills.parse().unwrap());
+    let kills: u64 =
+        std::env::var_os("GREENSTREAM_KILLS").map_or(4, |kills| kills.to_str().unwrap().parse().unwrap());
     let home = Home::new();
     let mut service = serve(&home, "");
     let address = Mutex::new(service.address.clone());

@@ -10,8 +10,15 @@ use super::problem::{DIGEST_DIFFERS, DIGEST_UNFIT, Problem};
 /// The digests that are checked: the two that RFC 9530 does not advise against.
 const KNOWN: [(&str, &Algorithm); 2] = [("sha-256", &SHA256), ("sha-512", &SHA512)];
 
-/// Digests on their way, each with what it must come to. None where the sender gave none.
-pub struct Digests(Vec<(&'static str, Context, Vec<u8>)>);
+/// Digests on their way. None where the sender gave none.
+pub struct Digests(Vec<Digest>);
+
+/// One of them, and what it must come to.
+struct Digest {
+    name: &'static str,
+    context: Context,
+    expected: Vec<u8>,
+}
 
 impl Digests {
     /// From the headers of a request. A digest that cannot be checked is refused: to pass over it would let
@@ -38,8 +45,8 @@ impl Digests {
 
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        for (_, context, _) in &mut self.0 {
-            context.update(bytes);
+        for digest in &mut self.0 {
+            digest.context.update(bytes);
         }
     }
 
@@ -48,7 +55,7 @@ impl Digests {
     /// # Errors
     /// Names the first that differs.
     pub fn finish(self) -> Result<(), Problem> {
-        for (name, context, expected) in self.0 {
+        for Digest { name, context, expected } in self.0 {
             let found = context.finish();
             if found.as_ref() != expected {
                 let found = BASE64_STANDARD.encode(found.as_ref());
@@ -62,7 +69,7 @@ impl Digests {
 }
 
 /// One member: `sha-256=:BASE64:`, perhaps with parameters; none where the digest is not known.
-fn digest(member: &str) -> Result<Option<(&'static str, Context, Vec<u8>)>, Problem> {
+fn digest(member: &str) -> Result<Option<Digest>, Problem> {
     let unfit = |what: &str| DIGEST_UNFIT.because(format!("Content-Digest: {what}"));
     let (name, value) = member.split_once('=').ok_or_else(|| unfit("a member has no value"))?;
     let Some((name, algorithm)) = KNOWN.iter().find(|(known, _)| *known == name) else { return Ok(None) };
@@ -73,7 +80,7 @@ fn digest(member: &str) -> Result<Option<(&'static str, Context, Vec<u8>)>, Prob
     if expected.len() != algorithm.output_len() {
         return Err(unfit(&format!("{name} has {} bytes", algorithm.output_len())));
     }
-    Ok(Some((name, Context::new(algorithm), expected)))
+    Ok(Some(Digest { name, context: Context::new(algorithm), expected }))
 }
 
 #[cfg(test)]

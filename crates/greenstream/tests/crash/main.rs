@@ -4,6 +4,8 @@
 //! The points are those of [`Step::all`], before and after each; which story passes which is found by
 //! running it once, and a point that none passes fails the test.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod scene;
