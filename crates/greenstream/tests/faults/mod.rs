@@ -82,7 +82,8 @@ pub fn shim() -> &'static Path {
 
 /// Puts the shim before a command, for files below `under`.
 pub fn put_before(command: &mut Command, under: &Path, fault: Fault) {
-    let under = fs::canonicalize(under).unwrap();
+    // what is not there yet may not have links above it
+    let under = fs::canonicalize(under).unwrap_or_else(|_| under.to_owned());
     command.env("LD_PRELOAD", shim()).env("IO_FAULT_UNDER", under).env("IO_FAULT_KIND", fault.name());
     if let Fault::Delay(millis) = fault {
         command.env("IO_FAULT_MILLIS", millis.to_string());

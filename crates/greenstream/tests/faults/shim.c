@@ -129,6 +129,12 @@ static enum verdict judge(enum op op, int dir, const char *name) {
   if (!path || strncmp(path, under, under_len) || (path[under_len] && path[under_len] != '/')) return GO;
   __atomic_add_fetch(&counts[op], 1, __ATOMIC_SEQ_CST);
   if (!can_hit(op)) return GO;
+  /* what is there needs no space to be opened, and is no folder to be made */
+  if ((op == CREATE || op == MKDIR) && (!strcmp(kind, "full") || !strcmp(kind, "enospc")) &&
+      syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0) {
+    errno = before;
+    return GO;
+  }
   if (while_file && syscall(SYS_faccessat, AT_FDCWD, while_file, F_OK) != 0) {
     errno = before;
     return GO;
