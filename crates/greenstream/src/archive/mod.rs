@@ -105,18 +105,7 @@ impl Archive {
         if position > known.position {
             return Err(Error::Ahead { archive: position, store: known.position });
         }
-        let mut archive = Archive {
-            runtime,
-            readings,
-            errors,
-            names: Names::default(),
-            pending: BTreeMap::new(),
-            overlapping_since: BTreeMap::new(),
-            dead: FxHashMap::default(),
-            applied: known.position,
-            buffered: 0,
-            fence: Fence::NONE,
-        };
+        let mut archive = Archive::over(runtime, readings, errors, known.position);
         let next = archive.position() + 1;
         let unknown = |day: &&i64| {
             let day = Some(**day);
@@ -142,8 +131,12 @@ impl Archive {
         let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
         let table = |dataset: Dataset| Table::look(&runtime, dir.join(dataset.name()), dataset);
         let (readings, errors) = (table(Dataset::Readings)?, table(Dataset::ErrorQueue)?);
-        Ok(Archive {
-            applied: readings.position.max(errors.position),
+        let position = readings.position.max(errors.position);
+        Ok(Archive::over(runtime, readings, errors, position))
+    }
+
+    fn over(runtime: Runtime, readings: Table, errors: Table, applied: u64) -> Archive {
+        Archive {
             runtime,
             readings,
             errors,
@@ -151,8 +144,10 @@ impl Archive {
             pending: BTreeMap::new(),
             overlapping_since: BTreeMap::new(),
             dead: FxHashMap::default(),
+            applied,
             buffered: 0,
-        })
+            fence: Fence::NONE,
+        }
     }
 
     /// The last entries of the two logs: another commit of either changes them.

@@ -158,10 +158,9 @@ mod tests {
     }
 
     fn uploads(folder: &std::path::Path) -> (Arc<Uploads>, Posts) {
-        let inbox = crate::trigger::Inbox::watch(folder).unwrap();
         let keys = crate::config::UploadKeys { free_bytes_min: 0, ..Default::default() };
         let receiver = Receiver::new(folder.join("receiving"), keys).unwrap();
-        let (intake, posts) = intake(inbox.bell());
+        let (intake, posts) = intake(Bell::default());
         (Arc::new(Uploads { receiver, intake }), posts)
     }
 
