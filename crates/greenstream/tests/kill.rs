@@ -147,5 +147,5 @@ fn a_process_that_is_killed_at_any_moment_loses_nothing_and_doubles_nothing() {
         seeds.len()
     );
     let kills = seeds.len() as u64;
-    assert!(again * 3 >= kills && working * 2 >= kills, "{again} twice, {working} at work, of {kills}");
+    assert!(again * 3 >= kills && working * 4 >= kills, "{again} twice, {working} at work, of {kills}");
 }

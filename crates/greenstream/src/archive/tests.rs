@@ -592,13 +592,19 @@ fn files_without_their_log_entry_are_removed_after_a_crash() {
     bed.check_at_rest();
 }
 
+/// Stands where the next entry of the errors' log is written first, so that it cannot be.
+fn block_entry(bed: &Bed, version: u64) -> PathBuf {
+    let name = format!(".{version:020}.{}.json.tmp", std::process::id());
+    let in_the_way = bed.dir.path().join("error_queue/_delta_log").join(name);
+    fs::create_dir(&in_the_way).unwrap();
+    in_the_way
+}
+
 #[test]
 fn a_crash_between_the_two_commits_leaves_the_earlier_position() {
     let mut bed = Bed::new();
     bed.apply(&[insert(0, 0, 0), Touch { kind: 7, ..insert(1, 0, 0) }]);
-    let errors_log = bed.dir.path().join("error_queue/_delta_log");
-    let in_the_way = errors_log.join(".00000000000000000001.json.tmp");
-    fs::create_dir(&in_the_way).unwrap();
+    let in_the_way = block_entry(&bed, 1);
     let error = bed.archive.flush(&bed.model, Mode::All, now()).unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert_eq!((bed.archive.readings.position, bed.archive.errors.position), (1, 0));
@@ -614,8 +620,7 @@ fn a_commit_that_was_not_noticed_is_not_made_twice() {
     bed.apply(&[insert(0, 0, 0), insert(1, 0, 0)]);
     bed.flush(Mode::Lag { closed_wait: 0 });
     // The errors' log refuses, so the flush fails after the readings' entry has its name.
-    let in_the_way = bed.dir.path().join("error_queue/_delta_log/.00000000000000000002.json.tmp");
-    fs::create_dir(&in_the_way).unwrap();
+    let in_the_way = block_entry(&bed, 2);
     bed.apply(&[insert(0, 0, 1), Touch { mw: 9, ..insert(1, 0, 0) }]);
     assert!(bed.archive.flush(&bed.model, Mode::Lag { closed_wait: 0 }, now()).is_err());
     fs::remove_dir(&in_the_way).unwrap();
