@@ -8,6 +8,7 @@
 //! DIR/lock             held by the one process that may change any of it
 //! ```
 
+use crate::fence::Fence;
 use crate::landing::create_folder;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
@@ -63,6 +64,7 @@ impl Layout {
 #[derive(Clone, Debug)]
 pub struct Home {
     layout: Layout,
+    fence: Fence,
     /// The lock belongs to the open file, and is given back with its last owner here.
     _lock: Arc<File>,
 }
@@ -147,10 +149,12 @@ impl Home {
         let layout = Layout { folder: folder.to_owned() };
         create_folder(folder).map_err(|source| failed("create", folder, source))?;
         let lock = take_lock(&layout, command)?;
+        let written = lock.metadata().map_err(|source| failed("look at", &layout.lock(), source))?;
+        let fence = Fence::around(&layout.lock(), &written);
         for folder in [layout.inbox(), layout.landing(), layout.archive()] {
             create_folder(&folder).map_err(|source| failed("create", &folder, source))?;
         }
-        Ok(Home { layout, _lock: Arc::new(lock) })
+        Ok(Home { layout, fence, _lock: Arc::new(lock) })
     }
 
     /// The paths of a home for reading, whoever owns it. Creates nothing.
@@ -162,6 +166,12 @@ impl Home {
             return Err(HomeError::HomeMissing { folder: folder.to_owned() });
         }
         Ok(Layout { folder: folder.to_owned() })
+    }
+
+    /// What every change of the home looks at first.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
     }
 
     /// The paths.

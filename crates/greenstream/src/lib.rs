@@ -9,6 +9,8 @@ pub mod clock;
 pub mod config;
 pub mod dataset;
 pub mod explain;
+pub mod failpoint;
+pub mod fence;
 pub mod home;
 pub mod landing;
 pub mod outage;

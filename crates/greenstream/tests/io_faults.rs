@@ -242,7 +242,7 @@ fn fail(world: &World, scenario: &Scenario, fault: Fault, at: u64) -> bool {
     let mut command = home.command(&words(&scenario.args));
     faults::put_before(&mut command, &home.path(), fault);
     command.env("IO_FAULT_AT", at.to_string()).env("IO_FAULT_LOG", &log);
-    let done = common::finish(command);
+    let done = common::finish(&mut command);
     let fired = fs::read_to_string(&log).unwrap_or_default();
     if fired.is_empty() {
         return false;
@@ -291,7 +291,7 @@ fn counts(world: &World, scenario: &Scenario) -> BTreeMap<String, u64> {
     let mut command = home.command(&words(&scenario.args));
     faults::put_before(&mut command, &home.path(), Fault::None);
     command.env("IO_FAULT_COUNTS", &counts);
-    let done = common::finish(command);
+    let done = common::finish(&mut command);
     assert!(scenario.heals_with.contains(&done.code), "{}", done.err);
     let text = fs::read_to_string(counts).unwrap();
     text.lines()

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::change::Alert;
+use crate::failpoint::{self, Step};
 use crate::outage::{Outages, Part, pauses};
 use crate::store::{AlertRow, Store, StoreError};
 use crate::{clock, config::AlertKeys};
@@ -67,9 +68,12 @@ impl Targets {
             let Some(last) = batch.last() else { return Ok(sent) };
             after = last.alert;
             for alert in batch {
+                // what another process has taken over, it sends
+                store().check_owner()?;
                 match self.send_once(&alert) {
                     Ok(()) => {
-                        store().mark_sent(alert.alert, clock::now())?;
+                        let record = || store().mark_sent(alert.alert, clock::now());
+                        failpoint::around(Step::AlertRecord, StoreError::failing, record)?;
                         self.unmarked().remove(&alert.alert);
                         sent.sent += 1;
                     }
@@ -97,7 +101,8 @@ impl Targets {
         if alert.attempts == 0 {
             log(&alert.kind, &alert.key, alert.meter_id.as_deref(), alert.upload, &alert.message);
         }
-        self.post(&alert.key, &body(alert))?;
+        let failing = |error: std::io::Error| Untaken::Away(error.to_string());
+        failpoint::around(Step::AlertSend, failing, || self.post(&alert.key, &body(alert)))?;
         self.unmarked().insert(alert.alert);
         Ok(())
     }

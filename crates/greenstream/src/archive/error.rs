@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::fence::TakenOver;
 use deltalake_core::DeltaTableError;
 use parquet::errors::ParquetError;
 
@@ -74,6 +75,9 @@ pub enum Error {
         /// The database's position.
         store: u64,
     },
+    /// The home is another process's now.
+    #[error(transparent)]
+    TakenOver(#[from] TakenOver),
     /// The runtime for the log's library could not be started.
     #[error("cannot start the archive's runtime")]
     Runtime {
@@ -92,8 +96,15 @@ impl Error {
                 matches!(**source, DeltaTableError::ObjectStore { .. } | DeltaTableError::Io { .. })
             }
             Error::Parquet { source, .. } => is_io(source),
-            Error::Damaged { .. } | Error::Position { .. } | Error::Ahead { .. } => false,
+            Error::Damaged { .. } | Error::Position { .. } | Error::Ahead { .. } | Error::TakenOver(_) => {
+                false
+            }
         }
+    }
+
+    /// What a fail point's error becomes.
+    pub(super) fn failing(source: io::Error) -> Error {
+        Error::Io { action: "pass", path: "a fail point".into(), source }
     }
 
     /// For `map_err`: an [`Error::Io`] that says what was tried.

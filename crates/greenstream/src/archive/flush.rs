@@ -14,6 +14,8 @@ use super::log::{Commit, Table};
 use super::plan::{self, Mode, Shape};
 use super::source::Source;
 use super::{Archive, queue};
+use crate::failpoint::{self, Step};
+use crate::fence::Fence;
 
 /// What a flush has done.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -54,7 +56,8 @@ impl Archive {
         }
         let live = &self.readings.live;
         let days = plan::choose(mode, &mut self.pending, live, &mut self.overlapping_since, now);
-        let (mut readings, mut errors) = self.write_days(&days, source)?;
+        let write = || self.write_days(&days, source);
+        let (mut readings, mut errors) = failpoint::around(Step::ArchiveWrite, Error::failing, write)?;
         let waiting: Vec<_> = self.pending.keys().filter(|day| !days.contains_key(*day)).copied().collect();
         let first = waiting.iter().filter_map(|day| self.pending.get(day)).map(|day| day.first_entry).min();
         let position = first.map_or(applied, |entry| entry - 1).max(self.position());
@@ -67,9 +70,13 @@ impl Archive {
             commit.reaches = applied;
             commit.waiting.clone_from(&flushed.waiting);
         }
+        if let Err(lost) = self.fence.check() {
+            self.discard(&readings, &errors);
+            return Err(lost.into());
+        }
         self.mark_unsure(&days);
-        commit(&mut self.readings, &readings, now)?;
-        commit(&mut self.errors, &errors, now)?;
+        commit(&mut self.readings, &readings, &self.fence, now)?;
+        commit(&mut self.errors, &errors, &self.fence, now)?;
         self.forget(&days, [&readings, &errors], now);
         flushed.days = days.into_keys().collect();
         for (_, file) in readings.adds.iter().chain(&errors.adds) {
@@ -77,6 +84,7 @@ impl Archive {
             flushed.rows += file.stats.rows;
             flushed.bytes += file.size;
         }
+        self.fence.check()?;
         for table in [&self.readings, &self.errors] {
             if let Err(error) = table.checkpoint(&self.runtime, now) {
                 // Only readers' speed depends on it, and the next one is not far.
@@ -104,15 +112,20 @@ impl Archive {
             left.into_iter().try_for_each(|day| self.write_from_source(day, source, &mut readings))
         });
         if let Err(error) = result {
-            for (table, commit) in [(&self.readings, &readings), (&self.errors, &errors)] {
-                for (_, file) in &commit.adds {
-                    // What stays is an orphan for the vacuum.
-                    let _ = fs::remove_file(table.dir.join(&file.path));
-                }
-            }
+            self.discard(&readings, &errors);
             return Err(error);
         }
         Ok((readings, errors))
+    }
+
+    /// Removes files that no commit will name.
+    fn discard(&self, readings: &Commit, errors: &Commit) {
+        for (table, commit) in [(&self.readings, readings), (&self.errors, errors)] {
+            for (_, file) in &commit.adds {
+                // What stays is an orphan for the vacuum.
+                let _ = fs::remove_file(table.dir.join(&file.path));
+            }
+        }
     }
 
     /// Writes the readings of the days whose changes are in memory. Returns the others, which the source
@@ -209,7 +222,7 @@ fn begins((_, file): (usize, &DataFile)) -> Option<&str> {
 }
 
 /// Makes the names of new files durable, then the entry that makes them count.
-fn commit(table: &mut Table, commit: &Commit, now: Ts) -> Result<()> {
+fn commit(table: &mut Table, commit: &Commit, fence: &Fence, now: Ts) -> Result<()> {
     let mut folders: Vec<String> = commit.adds.iter().map(|(day, _)| folder(*day)).collect();
     folders.sort_unstable();
     folders.dedup();
@@ -219,5 +232,6 @@ fn commit(table: &mut Table, commit: &Commit, now: Ts) -> Result<()> {
     if !folders.is_empty() {
         sync_folder(&table.dir)?;
     }
-    table.commit(commit, now)
+    fence.check()?;
+    failpoint::around(Step::ArchiveCommit, Error::failing, || table.commit(commit, now))
 }

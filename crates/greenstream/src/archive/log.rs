@@ -20,12 +20,14 @@ use super::error::{Error, Result};
 use super::file::{DataFile, sync_folder};
 use super::layout::{Dataset, date, day_of};
 use super::stats::Stats;
+use crate::failpoint::{self, Step};
 
 /// Names the application transaction whose version is the journal position that a table reflects.
 pub const APP_ID: &str = "greenstream";
 /// Entries from one checkpoint to the next. Fewer cost writes, more make every reader's first query
 /// slower (an entry is a small file to open).
-const CHECKPOINT_EVERY: u64 = 50;
+/// With fail points a checkpoint is due soon, so that a small world passes it.
+const CHECKPOINT_EVERY: u64 = if cfg!(feature = "failpoints") { 2 } else { 50 };
 /// How long entries before a checkpoint stay, for readers that are slow to open them.
 const LOG_KEPT_MS: i64 = 24 * 3_600 * 1_000;
 
@@ -170,6 +172,10 @@ impl Table {
         if !self.version.is_multiple_of(CHECKPOINT_EVERY) {
             return Ok(());
         }
+        failpoint::around(Step::ArchiveCheckpoint, Error::failing, || self.write_checkpoint(runtime, now))
+    }
+
+    fn write_checkpoint(&self, runtime: &Runtime, now: Ts) -> Result<()> {
         let table = self.load(runtime)?;
         runtime
             .block_on(checkpoints::create_checkpoint(&table, None))
@@ -255,7 +261,8 @@ impl Table {
     /// Puts entry `version`, whole or not at all, and never over another.
     fn put_entry(&self, version: u64, actions: &[Action]) -> Result<()> {
         let log = self.log();
-        let unfinished = log.join(format!(".{version:020}.json.tmp"));
+        // its own name in each process: a file that another one is writing is never cut
+        let unfinished = log.join(format!(".{version:020}.{}.json.tmp", std::process::id()));
         let entry = log.join(format!("{version:020}.json"));
         let mut text = String::new();
         for action in actions {

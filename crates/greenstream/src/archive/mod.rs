@@ -7,6 +7,7 @@
 //!
 //! One process owns the archive (the lock of the home sees to it); readers need nothing but the files.
 
+mod aside;
 mod base;
 mod buffer;
 mod day;
@@ -36,6 +37,7 @@ use greenstream_core::{Flag, Reading, Standing, Ts};
 use rustc_hash::FxHashMap;
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) use self::aside::{clear_aside, put_aside, take_away, unless_missing};
 use self::buffer::{CHANGES, GONE, Pending};
 pub use self::error::{Cause, Error, Result};
 pub use self::flush::Flushed;
@@ -48,6 +50,8 @@ pub use self::read::DayFiles;
 pub use self::source::{ErrorRow, MeterNames, ReadingRow, Source};
 pub use self::vacuum::Vacuumed;
 use crate::change::{ChangeSet, Meter};
+use crate::failpoint::{self, Step};
+use crate::fence::Fence;
 
 /// What the store knows when the archive is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +77,7 @@ pub struct Archive {
     /// The last change set that was applied, or the store's position at opening.
     applied: u64,
     buffered: usize,
+    fence: Fence,
 }
 
 impl Archive {
@@ -88,7 +93,12 @@ impl Archive {
             Builder::new_current_thread().enable_all().build().map_err(|source| Error::Runtime { source })?;
         fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
-        let table = |dataset: Dataset| Table::open(&runtime, dir.join(dataset.name()), dataset, now);
+        let table = |dataset: Dataset| {
+            let table = dir.join(dataset.name());
+            clear_aside(&table).map_err(Error::io("remove what was put aside of", &table))?;
+            let open = || Table::open(&runtime, table, dataset, now);
+            failpoint::around(Step::ArchiveOpen, Error::failing, open)
+        };
         let (readings, errors) = (table(Dataset::Readings)?, table(Dataset::ErrorQueue)?);
         let position = readings.position.max(errors.position);
         if position > known.position {
@@ -104,6 +114,7 @@ impl Archive {
             dead: FxHashMap::default(),
             applied: known.position,
             buffered: 0,
+            fence: Fence::NONE,
         };
         let next = archive.position() + 1;
         let unknown = |day: &&i64| {
@@ -127,17 +138,14 @@ impl Archive {
     pub fn create_fresh(dir: &Path, known: &Known<'_>, now: Ts) -> Result<Archive> {
         for dataset in [Dataset::Readings, Dataset::ErrorQueue] {
             let table = dir.join(dataset.name());
-            // The log first: without it the rest is no table but files that the vacuum removes.
-            for folder in [table.join("_delta_log"), table] {
-                match fs::remove_dir_all(&folder) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Error::io("remove", &folder)(error));
-                    }
-                    _ => {}
-                }
-            }
+            take_away(&table).map_err(Error::io("remove", &table))?;
         }
         Archive::open(dir, known, now)
+    }
+
+    /// Lets every commit and every removal look first whether the home is still this process's.
+    pub fn fenced_by(&mut self, fence: Fence) {
+        self.fence = fence;
     }
 
     /// The journal position up to which both tables hold every change; 0 when they are new.

@@ -659,6 +659,23 @@ fn an_archive_ahead_of_its_store_is_refused_and_can_begin_anew() {
     bed.check_at_rest();
 }
 
+/// It was emptied under its own name once; a crash in between left a log without its first entries, which
+/// can be neither read nor begun anew.
+#[test]
+fn an_archive_whose_removal_was_cut_short_begins_anew() {
+    let mut bed = Bed::new();
+    bed.apply(&[insert(0, 0, 0)]);
+    bed.archive.flush(&bed.model, Mode::All, now()).unwrap();
+    let table = bed.dir.path().join("readings");
+    super::put_aside(&table).unwrap();
+    // the process dies with the removal half done
+    let old = bed.dir.path().join("readings.old");
+    fs::remove_file(old.join("_delta_log/00000000000000000000.json")).unwrap();
+    bed.reopen();
+    assert!(!old.exists());
+    bed.check_at_rest();
+}
+
 #[test]
 fn checkpoints_come_and_a_torn_one_does_no_harm() {
     let mut bed = Bed::new();

@@ -9,6 +9,7 @@ use rustc_hash::FxHashSet;
 use super::Archive;
 use super::error::{Error, Result};
 use super::log::Table;
+use crate::failpoint::{self, Step};
 
 /// What a vacuum has removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +54,9 @@ impl Archive {
                         continue;
                     }
                     done.bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
-                    fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+                    self.fence.check()?;
+                    failpoint::around_io(Step::Vacuum, || fs::remove_file(&path))
+                        .map_err(Error::io("remove", &path))?;
                     self.dead.remove(&path);
                     done.files += 1;
                 }

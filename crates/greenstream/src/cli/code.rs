@@ -36,6 +36,8 @@ pub enum Code {
     HomeMissing,
     /// The home has no database yet.
     HomeEmpty,
+    /// Another process has taken over the home.
+    TakenOver,
     /// A file or folder is not there.
     NotFound,
     /// The system forbids it.
@@ -83,7 +85,7 @@ pub enum Code {
 }
 
 /// Code, name, exit code.
-const TABLE: [(Code, &str, u8); 36] = [
+const TABLE: [(Code, &str, u8); 37] = [
     (Code::Arguments, "E-ARGUMENTS", exit::USAGE),
     (Code::Value, "E-VALUE", exit::USAGE),
     (Code::FeedUnknown, "E-FEED-UNKNOWN", exit::USAGE),
@@ -98,6 +100,7 @@ const TABLE: [(Code, &str, u8); 36] = [
     (Code::HomeBusy, "E-HOME-BUSY", exit::UNAVAILABLE),
     (Code::HomeMissing, "E-HOME-MISSING", exit::UNAVAILABLE),
     (Code::HomeEmpty, "E-HOME-EMPTY", exit::UNAVAILABLE),
+    (Code::TakenOver, "E-TAKEN-OVER", exit::UNAVAILABLE),
     (Code::NotFound, "E-NOT-FOUND", exit::IO),
     (Code::Permission, "E-PERMISSION", exit::IO),
     (Code::DiskFull, "E-DISK-FULL", exit::IO),

@@ -77,6 +77,7 @@ pub fn load(service: &mut Service, files: &[PathBuf], given: &Given) -> Result<L
     outcome?;
     service.finish()?;
     service.send_alerts()?;
+    service.home().fence().check()?;
     Ok(LoadedFiles { notes: notes.into_inner().unwrap_or_default() })
 }
 

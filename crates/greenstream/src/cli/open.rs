@@ -10,6 +10,7 @@ use super::code::Code;
 use super::{Cli, Failure};
 use crate::archive::Error as ArchiveError;
 use crate::config::{Config, ConfigError};
+use crate::fence::TakenOver;
 use crate::home::{Home, HomeError, Layout};
 use crate::landing::{Error as LandingError, Zone};
 pub use crate::process::with_causes;
@@ -37,9 +38,16 @@ impl From<HomeError> for Failure {
     }
 }
 
+impl From<TakenOver> for Failure {
+    fn from(error: TakenOver) -> Failure {
+        Failure::new(Code::TakenOver, &error, error.hint())
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let code = match &error {
+            StoreError::TakenOver(_) => Code::TakenOver,
             StoreError::Sqlite { .. } | StoreError::Log { .. } => Code::Database,
             StoreError::Newer { .. } | StoreError::Older { .. } | StoreError::Rulebook { .. } => Code::Schema,
             StoreError::NotAStore { .. } => Code::NotADatabase,
@@ -57,6 +65,7 @@ impl From<LandingError> for Failure {
                 return Failure::io(with_causes(&error), source).helped(error.hint());
             }
             LandingError::Journal { .. } => Code::Journal,
+            LandingError::TakenOver(_) => Code::TakenOver,
             LandingError::Unfit { .. } => Code::Internal,
             LandingError::NoSuchUpload { .. } => Code::RowUnknown,
             LandingError::NotRegular { .. } => Code::NotAFile,
@@ -91,6 +100,9 @@ impl From<ProcessError> for Failure {
             ProcessError::Config(error) => return error.into(),
             ProcessError::Landing(error) => Failure::from(error).saying(message),
             ProcessError::Store(error) => Failure::from(error).saying(message),
+            ProcessError::TakenOver(lost) | ProcessError::Archive(ArchiveError::TakenOver(lost)) => {
+                lost.into()
+            }
             ProcessError::Archive(_) => Failure::new(Code::Archive, message, hint),
             ProcessError::Io { source, .. } => Failure::io(message, &source),
             ProcessError::Stopped | ProcessError::Internal(_) => Failure::new(Code::Internal, message, hint),
@@ -267,6 +279,15 @@ mod tests {
         check(&busy.into(), "E-DATABASE", 69);
         check(&StoreError::Broken { entry: 1, problem: String::new() }.into(), "E-INTERNAL", 74);
         check(&ArchiveError::Ahead { archive: 2, store: 1 }.into(), "E-ARCHIVE", 74);
+        let lost = || TakenOver { lock: "lock".into() };
+        for failure in [
+            Failure::from(LandingError::from(lost())),
+            ProcessError::from(lost()).into(),
+            ProcessError::Store(lost().into()).into(),
+            ProcessError::Archive(lost().into()).into(),
+        ] {
+            check(&failure, "E-TAKEN-OVER", 69);
+        }
         check(&ProcessError::Stopped.into(), "E-INTERNAL", 74);
         let held = ConfigError::new(ConfigProblem::Journal, "journal", "", "");
         check(&ProcessError::Config(held).into(), "E-CONFIG-JOURNAL", 78);

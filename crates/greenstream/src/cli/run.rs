@@ -58,7 +58,9 @@ pub fn serve_until_stopped(cli: &Cli, service: Service) -> Result<ExitCode, Fail
     eprintln!("pages: http://{}   (Ctrl-C stops)", page.address());
     let outcome = serve_through_outages(service, &outages);
     page.stop();
-    outcome?.finish()?;
+    let mut service = outcome?;
+    service.home().fence().check()?;
+    service.finish()?;
     if !cli.json {
         eprintln!("stopped; everything that landed is processed and archived");
     }
@@ -111,14 +113,15 @@ fn serve_through_outages(mut service: Service, outages: &Arc<Outages>) -> Result
 /// Serves until told to stop, or until a part fails.
 fn serve(service: &mut Service, targets: &alert::Targets, outages: &Outages) -> Result<(), ProcessError> {
     let mut inbox = Inbox::watch(&service.home().inbox())?;
-    let store = service.store();
+    let (store, fence) = (service.store(), service.home().fence());
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (over, store) = (&over, &store);
         scope.spawn(move || watch_silence(store, over));
         scope.spawn(move || alert::run(targets, store, outages, over));
         let outcome = service.serve(&mut || {
-            if outages.is_stopping() {
+            // who has lost the home stops even with nothing to do; finishing says so
+            if outages.is_stopping() || fence.check().is_err() {
                 return None;
             }
             Some(inbox.next(LOOK).unwrap_or_else(|error| {

@@ -2,6 +2,8 @@
 
 use super::error::{Doing, Error};
 use super::source::{Stamp, remove_if_same};
+use crate::failpoint::{self, Step as Point};
+use crate::fence::Fence;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,6 +29,8 @@ pub(super) struct Disk {
     root: PathBuf,
     /// Open since before the first write: `syncfs` tells of every write error since then.
     handle: File,
+    /// Looked at before a name is given or taken away: what has no name yet disturbs nobody.
+    pub(super) fence: Fence,
     #[cfg(test)]
     pub(super) probe: Option<Probe>,
 }
@@ -43,6 +47,7 @@ impl Disk {
         Ok(Disk {
             root: root.to_owned(),
             handle,
+            fence: Fence::NONE,
             #[cfg(test)]
             probe: None,
         })
@@ -61,6 +66,7 @@ impl Disk {
     /// Begins a file that nobody may write again (mode 0444). What a failed attempt left under
     /// this name is unlinked first and never truncated: it may be a second name of a landed object.
     pub(super) fn create(&self, path: &Path) -> Result<Draft, Error> {
+        self.fence.check()?;
         let open = || OpenOptions::new().write(true).create_new(true).mode(0o444).open(path);
         let file = self.step(&Step::Create(path)).and_then(|()| match open() {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -104,16 +110,19 @@ impl Disk {
 
     /// Gives a file a second name; never replaces one.
     pub(super) fn link(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        self.fence.check()?;
         self.step(&Step::Link(from, to)).and_then(|()| fs::hard_link(from, to)).doing("create", to)
     }
 
     /// Removes a source that has landed, unless it is no longer the file that was read.
     pub(super) fn remove_source(&self, path: &Path, stamp: &Stamp) -> Result<(), Error> {
-        self.step(&Step::Remove(path)).and_then(|()| remove_if_same(path, stamp)).doing("remove", path)
+        let remove = || self.step(&Step::Remove(path)).and_then(|()| remove_if_same(path, stamp));
+        failpoint::around_io(Point::SourceRemoval, remove).doing("remove", path)
     }
 
     /// Takes a name away; a name that is not there is no error.
     pub(super) fn remove(&self, path: &Path) -> Result<(), Error> {
+        self.fence.check()?;
         match self.step(&Step::Remove(path)).and_then(|()| fs::remove_file(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.doing("remove", path),

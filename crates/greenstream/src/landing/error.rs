@@ -1,5 +1,6 @@
 //! What can go wrong with the world while landing; bad data is never an error here.
 
+use crate::fence::TakenOver;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The home is another process's now.
+    #[error(transparent)]
+    TakenOver(#[from] TakenOver),
     /// No upload has this number.
     #[error("upload {upload} has not landed")]
     NoSuchUpload {
@@ -97,6 +101,7 @@ impl Error {
                 "the landing zone was changed by others: run `greenstream verify`, then restore `landing/` from its backup"
             }
             Error::Unfit { .. } => "this is a defect of the program: please report it with the message",
+            Error::TakenOver(lost) => lost.hint(),
             Error::NoSuchUpload { .. } => "see `greenstream uploads` for the numbers there are",
             Error::NotRegular { .. } => "give the file itself",
             Error::Changed { .. } => "write the file under a hidden name and rename it when it is whole",

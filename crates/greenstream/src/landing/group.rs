@@ -11,6 +11,7 @@ use super::hash::{Hash, Hasher};
 use super::index::{Index, Known, find};
 use super::source::{BLOCK, Reading, Source, Stamp, short_name};
 use super::{Incoming, Landed, Zone};
+use crate::failpoint::{self, Step};
 use greenstream_core::Ts;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -78,7 +79,9 @@ impl<'a> Group<'a> {
         let known = find(indexes, &read.sha256, meter.as_deref(), &feed, time_zone.as_deref());
         let (stamp, sha256, bytes) = (read.stamp, read.sha256, read.bytes);
         if !self.fresh.holds(&sha256) && !self.has_landed_whole(&sha256, bytes) {
-            self.place(read, &source)?;
+            let tmp = self.zone.tmp();
+            let failed = |source| Error::Io { action: "stage an upload in", path: tmp.clone(), source };
+            failpoint::around(Step::LandingStage, failed, || self.place(read, &source))?;
         } else if read.draft.is_some() {
             self.disk.remove(&self.zone.tmp().join(LARGE))?;
         }

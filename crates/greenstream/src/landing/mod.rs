@@ -35,6 +35,8 @@ pub(crate) use source::Stamp;
 pub use source::{NAME_BYTES_MAX, Source, UPLOAD_BYTES_MAX, hash_of, name_of, open_regular, what_is};
 pub use verify::{Finding, Progress, verify};
 
+use crate::failpoint::{self, Step};
+use crate::fence::Fence;
 use disk::Disk;
 use error::Doing;
 use greenstream_core::Ts;
@@ -253,6 +255,17 @@ impl Landing {
         Ok(landing)
     }
 
+    /// Lets every change of a name look first whether the home is still this process's.
+    pub fn fenced_by(&mut self, fence: Fence) {
+        self.disk.fence = fence;
+    }
+
+    /// What a fail point's error becomes.
+    fn failing(&self, action: &'static str) -> impl Fn(std::io::Error) -> Error + use<> {
+        let path = self.zone.folder.clone();
+        move |source| Error::Io { action, path: path.clone(), source }
+    }
+
     /// Lands a group: when this returns, all of it is on stable storage. Files of the inbox are then
     /// removed, but for those refused or unread. The answers stand in the order given.
     ///
@@ -282,7 +295,8 @@ impl Landing {
         let landed = incoming.into_iter().map(|one| group.take(one)).collect::<Result<Vec<_>, Error>>()?;
         let (lines, hashes) = self.zone.journal.lines(&group.bodies)?;
         if !group.drafts.is_empty() || !group.bodies.is_empty() {
-            let segment = group.settle(&lines)?;
+            let failed = self.failing("sync");
+            let segment = failpoint::around(Step::LandingSync, failed, || group.settle(&lines))?;
             let (bodies, drafts) = (group.bodies, group.drafts);
             if !bodies.is_empty() {
                 self.publish(&segment, &hashes, bodies)?;
@@ -315,7 +329,9 @@ impl Landing {
         let (lines, hashes) = self.zone.journal.lines(&bodies)?;
         let first = self.zone.journal.head().entry + 1;
         self.in_doubt = true;
-        let written = self.append_lines(&lines, &hashes, bodies.clone());
+        let failed = self.failing("append to");
+        let append = || self.append_lines(&lines, &hashes, bodies.clone());
+        let written = failpoint::around(Step::JournalAppend, failed, append);
         if written.is_err() {
             let _ = self.clear_up();
         }
@@ -334,11 +350,13 @@ impl Landing {
 
     fn publish(&mut self, segment: &Path, hashes: &[Hash], bodies: Vec<(Ts, Body)>) -> Result<(), Error> {
         let first = self.zone.journal.head().entry + 1;
-        self.zone.journal.publish(&self.disk, segment, hashes)?;
-        for (entry, (at, body)) in (first..).zip(bodies) {
-            self.zone.index.add(entry, at, body);
-        }
-        Ok(())
+        failpoint::around(Step::JournalPublish, self.failing("publish in"), || {
+            self.zone.journal.publish(&self.disk, segment, hashes)?;
+            for (entry, (at, body)) in (first..).zip(bodies) {
+                self.zone.index.add(entry, at, body);
+            }
+            Ok(())
+        })
     }
 
     /// Ends a group that has landed: removes second names that are no longer needed. What stays is cleared
@@ -346,7 +364,9 @@ impl Landing {
     fn discard(&mut self, drafts: impl IntoIterator<Item = PathBuf>) {
         self.in_doubt = false;
         for draft in drafts {
-            if let Err(error) = self.disk.remove(&draft) {
+            let failed = self.failing("tidy");
+            let removed = failpoint::around(Step::LandingTidy, failed, || self.disk.remove(&draft));
+            if let Err(error) = removed {
                 tracing::warn!(%error, "a temporary file stays until the next group");
                 self.in_doubt = true;
             }
@@ -380,6 +400,13 @@ impl Landing {
         if !self.in_doubt {
             return Ok(());
         }
+        self.disk.fence.check()?;
+        failpoint::around(Step::LandingRecovery, self.failing("clear up"), || self.reconcile())?;
+        self.in_doubt = false;
+        Ok(())
+    }
+
+    fn reconcile(&mut self) -> Result<(), Error> {
         self.disk.sync_folder(self.zone.journal.folder())?;
         self.zone.refresh()?;
         let tmp = self.zone.tmp();
@@ -391,7 +418,6 @@ impl Landing {
             }
             self.disk.remove(&path)?;
         }
-        self.in_doubt = false;
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use crate::archive::{Archive, Error as ArchiveError, Known, MeterNames, Mode};
 use crate::change::{ChangeSet, Meter};
 use crate::clock;
 use crate::config::File;
+use crate::fence::Fence;
 use crate::outage::{Outages, Part, pauses, room};
 use crate::queue::{Popped, Queue};
 use crate::store::{Reader, Store};
@@ -61,9 +62,10 @@ impl Archivist {
         store: Arc<Mutex<Store>>,
         config: &File,
         outages: Arc<Outages>,
+        fence: Fence,
     ) -> Result<Archivist, ProcessError> {
         let reader = Store::reader(database)?;
-        let archive = open_archive(folder, &reader)?;
+        let archive = open_archive(folder, &reader, &fence)?;
         let waiting_since = archive.waiting_days().next().map(|_| Instant::now());
         let names = mirror::names(&reader)?;
         Ok(Archivist {
@@ -190,18 +192,21 @@ impl Archivist {
     }
 }
 
-fn open_archive(folder: &Path, reader: &Reader) -> Result<Archive, ProcessError> {
+fn open_archive(folder: &Path, reader: &Reader, fence: &Fence) -> Result<Archive, ProcessError> {
     let snapshot = reader.snapshot()?;
     let dirty: Vec<i64> = snapshot.archive_dirty()?.into_iter().filter_map(|dirty| dirty.day).collect();
     let days = snapshot.utc_days()?;
     let known = Known { position: snapshot.position()?.entry, days: &days, dirty: &dirty };
-    match Archive::open(folder, &known, clock::now()) {
+    fence.check()?;
+    let mut archive = match Archive::open(folder, &known, clock::now()) {
         Err(ArchiveError::Ahead { archive, store }) => {
             tracing::warn!(archive, store, "the archive is ahead of the database; it is written anew");
-            Ok(Archive::create_fresh(folder, &known, clock::now())?)
+            Archive::create_fresh(folder, &known, clock::now())?
         }
-        opened => Ok(opened?),
-    }
+        opened => opened?,
+    };
+    archive.fenced_by(fence.clone());
+    Ok(archive)
 }
 
 fn micros(seconds: u64) -> i64 {

@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::failpoint::{self, Step};
+
 /// From this attempt on at the same entry, entries are processed one at a time, so that the note names
 /// the one that kills.
 pub const CAREFUL_FROM: u32 = 3;
@@ -36,8 +38,19 @@ impl Attempts {
             _ => 0,
         };
         let attempts = before.saturating_add(1);
-        fs::write(&self.path, format!("{entry} {attempts}\n"))?;
+        failpoint::around_io(Step::AttemptNote, || self.note(entry, attempts))?;
         Ok(attempts)
+    }
+
+    fn note(&self, entry: u64, attempts: u32) -> io::Result<()> {
+        fs::write(&self.path, format!("{entry} {attempts}\n"))
+    }
+
+    /// Notes that `entry` was decoded and judged: if the process dies from here on, it dies of the world
+    /// (a database that is away until a supervisor loses patience), and the upload is not to blame.
+    pub fn judged(&self, entry: u64) {
+        // what stays blames it for one death more
+        let _ = self.note(entry, CAREFUL_FROM - 1);
     }
 
     /// Notes that processing has ended without killing the process.
@@ -68,5 +81,21 @@ mod tests {
         assert_eq!(attempts.begin(8).unwrap(), 1);
         fs::write(dir.path().join("processing"), "nonsense").unwrap();
         assert_eq!(attempts.begin(8).unwrap(), 1);
+    }
+
+    #[test]
+    fn an_upload_that_was_judged_is_not_blamed_for_deaths_after_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempts = Attempts::new(dir.path());
+        for _ in 0..3 * ATTEMPTS_MAX {
+            let count = attempts.begin(7).unwrap();
+            assert!(count <= CAREFUL_FROM, "{count}");
+            if count == CAREFUL_FROM {
+                attempts.judged(7);
+            }
+        }
+        for death in CAREFUL_FROM..=ATTEMPTS_MAX + 1 {
+            assert_eq!(attempts.begin(7).unwrap(), death, "blamed again where it dies before");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::archive::Error as ArchiveError;
 use crate::config::ConfigError;
+use crate::fence::TakenOver;
 use crate::landing::Error as LandingError;
 use crate::outage::Part;
 use crate::store::StoreError;
@@ -45,6 +46,9 @@ pub enum ProcessError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The home is another process's now.
+    #[error(transparent)]
+    TakenOver(#[from] TakenOver),
     /// Another stage of the pipeline has failed and said so.
     #[error("the pipeline has stopped")]
     Stopped,
@@ -54,6 +58,11 @@ pub enum ProcessError {
 }
 
 impl ProcessError {
+    /// What a fail point's error becomes.
+    pub(super) fn failing(source: std::io::Error) -> ProcessError {
+        ProcessError::Io { path: "a fail point".into(), source }
+    }
+
     /// Whether trying again later can help.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -61,7 +70,10 @@ impl ProcessError {
             ProcessError::Store(error) => error.is_transient(),
             ProcessError::Archive(error) => error.is_transient(),
             ProcessError::Io { .. } => true,
-            ProcessError::Config(_) | ProcessError::Stopped | ProcessError::Internal(_) => false,
+            ProcessError::Config(_)
+            | ProcessError::TakenOver(_)
+            | ProcessError::Stopped
+            | ProcessError::Internal(_) => false,
         }
     }
 
@@ -100,12 +112,14 @@ impl ProcessError {
         match self {
             ProcessError::Landing(error) => error.hint().to_string(),
             ProcessError::Store(error) => error.hint().to_string(),
+            ProcessError::Archive(ArchiveError::TakenOver(lost)) => lost.hint().to_owned(),
             ProcessError::Archive(_) => {
                 "look at the archive folder and the free space; `greenstream rebuild` writes the archive anew"
                     .to_owned()
             }
             ProcessError::Config(error) => error.hint.clone(),
             ProcessError::Io { .. } => "look at the folder, its permissions and the free space".to_owned(),
+            ProcessError::TakenOver(lost) => lost.hint().to_owned(),
             ProcessError::Stopped => "see the error before this one".to_owned(),
             ProcessError::Internal(_) => {
                 "run `greenstream verify`; `greenstream rebuild` builds everything again from landing/"

@@ -13,6 +13,7 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use super::archivist::Archivist;
+use super::attempts::Attempts;
 use super::committed::Committed;
 use super::error::ProcessError;
 use super::job::Job;
@@ -21,6 +22,7 @@ use super::prepare::{Prepared, Preparer};
 use super::progress::Progress;
 use super::writer::Writer;
 use crate::change::ChangeSet;
+use crate::failpoint::{self, Step};
 use crate::queue::{Popped, Queue};
 use crate::store::Log;
 
@@ -42,6 +44,8 @@ pub struct Pipeline<'a> {
     pub log: &'a Log,
     /// Archives.
     pub archivist: &'a mut Archivist,
+    /// Where entries go through one at a time: hears of each that was judged.
+    pub attempts: Option<&'a Attempts>,
     /// Hears how far it has come.
     pub progress: &'a Progress,
     /// Decoding threads.
@@ -131,7 +135,8 @@ impl Pipeline<'_> {
                 committed.give_up();
                 [&to_writer, &to_sync, &to_archive].into_iter().for_each(Queue::close);
             }
-            let judged = judge_loop(self.judging, prepared_out, &tickets_in, &to_writer, &fate);
+            let judged =
+                judge_loop(self.judging, prepared_out, &tickets_in, &to_writer, &fate, self.attempts);
             if let Err(error) = judged {
                 fate.fail(error);
             }
@@ -168,7 +173,7 @@ fn decode_loop(
             return;
         }
         let Some((place, entry)) = take(fate.entries, source) else { return };
-        match preparer.prepare(entry) {
+        match failpoint::around(Step::Decode, ProcessError::failing, || preparer.prepare(entry)) {
             Ok(prepared) => {
                 if sender.send((place, prepared)).is_err() {
                     return;
@@ -200,6 +205,7 @@ fn judge_loop(
     tickets: &SyncSender<()>,
     to_writer: &Queue<Arc<ChangeSet>>,
     fate: &Fate<'_>,
+    attempts: Option<&Attempts>,
 ) -> Result<(), ProcessError> {
     let mut waiting = BTreeMap::new();
     let mut next = 1;
@@ -210,7 +216,11 @@ fn judge_loop(
         waiting.insert(place, item);
         while let Some(item) = waiting.remove(&next) {
             next += 1;
-            let set = Arc::new(judging.entry(item)?);
+            let judge = || judging.entry(item);
+            let set = Arc::new(failpoint::around(Step::Judge, ProcessError::failing, judge)?);
+            if let Some(attempts) = attempts.filter(|_| set.entry > 0) {
+                attempts.judged(set.entry);
+            }
             judging.remember(Arc::clone(&set));
             let weight = set.weight();
             to_writer.push(set, weight).map_err(|_| ProcessError::Stopped)?;

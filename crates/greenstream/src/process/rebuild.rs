@@ -9,9 +9,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::error::ProcessError;
 use super::service::{Service, Telling, journal_configuration};
+use crate::archive::{clear_aside, put_aside, unless_missing};
 use crate::config::Config;
 use crate::dataset::{Cell, Dataset, rows};
-use crate::home::Home;
+use crate::failpoint::{self, Step};
+use crate::home::{Home, Layout};
 use crate::landing::Landing;
 use crate::store::{Filter, Reader, Store};
 
@@ -54,6 +56,7 @@ impl Service {
         let (new_database, new_archive) = (beside(&database), beside(&archive));
         clear(&new_database, &new_archive)?;
         let mut landing = Landing::open(&home.landing())?;
+        landing.fenced_by(home.fence());
         if !check {
             journal_configuration(&mut landing, config)?;
         }
@@ -78,6 +81,7 @@ impl Service {
             store.lock().unwrap_or_else(PoisonError::into_inner).adopt(&database)?;
         }
         let home = service.close();
+        home.fence().check()?;
         swap(&database, &new_database, &archive, &new_archive)?;
         Ok((rebuilt, home))
     }
@@ -126,26 +130,60 @@ fn clear(database: &Path, archive: &Path) -> Result<(), ProcessError> {
     gone(archive, fs::remove_dir_all(archive))
 }
 
-/// A crash in between leaves no database: the next start builds it again from the journal.
+/// Puts the new database and archive in the place of the old ones. A database is there at any time, with
+/// the deliveries and alerts that the landing zone does not hold; and never an archive beside a database
+/// that is not its own. A crash in between leaves the old database or the new one without an archive,
+/// which the next start writes from it.
 fn swap(
     database: &Path,
     new_database: &Path,
     archive: &Path,
     new_archive: &Path,
 ) -> Result<(), ProcessError> {
-    clear(database, archive)?;
+    // the old one's log must not be taken for the new one's, nor the new one's stay behind
+    for settled in [database, new_database] {
+        settle(settled)?;
+    }
+    let [_, log, shared] = files_of(database);
     let failed = |path: &Path, source| ProcessError::Io { path: path.to_owned(), source };
-    fs::rename(new_archive, archive).map_err(|source| failed(archive, source))?;
-    fs::rename(new_database, database).map_err(|source| failed(database, source))
+    let step = |step: Step, path: &Path, work: &dyn Fn() -> io::Result<()>| {
+        let folder = path.parent().unwrap_or(path);
+        let durably = || work().and_then(|()| fs::File::open(folder)?.sync_all());
+        failpoint::around_io(step, durably).map_err(|source| failed(path, source))
+    };
+    step(Step::SwapOut, archive, &|| put_aside(archive))?;
+    step(Step::SwapDatabase, database, &|| {
+        unless_missing(fs::remove_file(&log))?;
+        unless_missing(fs::remove_file(&shared))?;
+        fs::rename(new_database, database)
+    })?;
+    step(Step::SwapArchive, archive, &|| fs::rename(new_archive, archive))?;
+    clear_aside(archive).map_err(|source| failed(archive, source))
+}
+
+/// Moves the log of a database into it, so that the file alone is all of it.
+fn settle(database: &Path) -> Result<(), ProcessError> {
+    if !database.exists() {
+        return Ok(());
+    }
+    drop(Store::open(database)?);
+    let [_, log, _] = files_of(database);
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        let source = io::Error::other("another program reads the database: close it and try again");
+        return Err(ProcessError::Io { path: database.to_owned(), source });
+    }
+    Ok(())
+}
+
+/// Removes what a rebuild left that did not come to its end.
+pub(super) fn clear_leftovers(home: &Layout) -> Result<(), ProcessError> {
+    clear(&beside(&home.database()), &beside(&home.archive()))?;
+    let archive = home.archive();
+    clear_aside(&archive).map_err(|source| ProcessError::Io { path: archive, source })
 }
 
 fn gone(path: &Path, removed: io::Result<()>) -> Result<(), ProcessError> {
-    match removed {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(ProcessError::Io { path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
+    unless_missing(removed).map_err(|source| ProcessError::Io { path: path.to_owned(), source })
 }
 
 /// Compares every dataset that is a function of the landing zone, row by row in its order.

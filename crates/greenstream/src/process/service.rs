@@ -71,7 +71,9 @@ impl Service {
     /// # Errors
     /// As there.
     pub fn open_telling(home: Home, config: Config, outages: Arc<Outages>) -> Result<Service, ProcessError> {
+        super::rebuild::clear_leftovers(&home)?;
         let mut landing = Landing::open(&home.landing())?;
+        landing.fenced_by(home.fence());
         journal_configuration(&mut landing, &config)?;
         let (database, archive) = (home.database(), home.archive());
         let telling = Telling { raising: true, outages };
@@ -90,6 +92,7 @@ impl Service {
         let Telling { raising, outages } = telling;
         let rules = Arc::new(config.rulebook.compile()?);
         let mut store = Store::open(database)?;
+        store.fenced_by(home.fence());
         store.keep_rulebook(&config.rulebook.to_json().to_string())?;
         let position = store.position()?;
         check_position(&landing, position.entry, &position.entry_hash)?;
@@ -100,8 +103,14 @@ impl Service {
         let library = Library::new(landing.objects(), Arc::clone(&rules));
         let judging =
             Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
-        let archivist =
-            Archivist::open(archive, database, Arc::clone(&store), &config.file, Arc::clone(&outages))?;
+        let archivist = Archivist::open(
+            archive,
+            database,
+            Arc::clone(&store),
+            &config.file,
+            Arc::clone(&outages),
+            home.fence(),
+        )?;
         let preparer =
             Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
         Ok(Service {
@@ -237,7 +246,17 @@ impl Service {
     pub fn finish(&mut self) -> Result<(), ProcessError> {
         // what the windows take is of more use to the archive now; they are a cache
         self.judging.windows.clear();
-        self.archivist.finish()
+        let finished = self.archivist.finish();
+        self.as_owner(finished)
+    }
+
+    /// The reason behind other errors, where the home was taken over: what another process has changed
+    /// looks like damage to one that does not expect it.
+    fn as_owner<T>(&self, outcome: Result<T, ProcessError>) -> Result<T, ProcessError> {
+        if outcome.is_err() {
+            self.home.fence().check()?;
+        }
+        outcome
     }
 
     /// Sends what waits in the outbox, once; what a target does not take stays there.
@@ -294,8 +313,8 @@ impl Service {
         }
         let outcome = self.pipeline(None, source);
         attempts.end();
-        outcome?;
-        silence::refresh(&self.store, self.judging.raising)
+        let outcome = outcome.and_then(|()| silence::refresh(&self.store, self.judging.raising));
+        self.as_owner(outcome)
     }
 
     /// Processes what the journal holds, each entry alone and committed before the next begins.
@@ -304,17 +323,17 @@ impl Service {
             let failed = |source| ProcessError::Io { path: self.home.folder().to_owned(), source };
             let count = if entry == first { count } else { attempts.begin(entry).map_err(failed)? };
             self.preparer.condemn((count > ATTEMPTS_MAX).then_some(entry));
-            self.pipeline(Some(entry), |_, _, _| Ok(()))?;
+            self.pipeline(Some((entry, attempts)), |_, _, _| Ok(()))?;
         }
         self.preparer.condemn(None);
         Ok(())
     }
 
-    /// Runs the pipeline over the journal's entries beyond the store's position, up to `last` if it is
-    /// given, and over what `source` lands.
+    /// Runs the pipeline over the journal's entries beyond the store's position, up to the one that is to
+    /// go alone if it is given, and over what `source` lands.
     fn pipeline(
         &mut self,
-        last: Option<u64>,
+        alone: Option<(u64, &Attempts)>,
         source: impl FnOnce(&mut Lander<'_>, &Queue<Job>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
     ) -> Result<(), ProcessError> {
         let jobs: Queue<Job> = Queue::new(JOBS_WAITING);
@@ -326,7 +345,7 @@ impl Service {
             config: &self.config,
             committed: &self.committed,
             queued: position,
-            last: last.unwrap_or(u64::MAX),
+            last: alone.map_or(u64::MAX, |(entry, _)| entry),
             patient: false,
             waiting: Waiting::new(),
             outages: &self.outages,
@@ -338,6 +357,7 @@ impl Service {
             writer: &mut self.writer,
             log: &self.log,
             archivist: &mut self.archivist,
+            attempts: alone.map(|(_, attempts)| attempts),
             progress: &self.progress,
             workers: self.config.file.sizes.workers.max(1),
             commit_rows: self.config.file.sizes.commit_rows.max(1),

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::error::{Doing, StoreError};
 use super::{Reader, Store, outbox, rows};
 use crate::change::{Alert, Episode, EpisodeKind, Meter};
+use crate::failpoint::{self, Step};
 
 /// How the silence of meters differs from what the store holds.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -28,12 +29,13 @@ impl Store {
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn silence(&mut self, change: &SilenceChange) -> Result<(), StoreError> {
         let entry = i64::try_from(change.entry).unwrap_or(i64::MAX);
-        self.change(|conn| {
+        let take = |conn: &Connection| {
             put(conn, &change.episodes, &change.gone).doing("take episodes")?;
             outbox::put(conn, &[], &change.alerts).doing("take alerts")?;
             conn.execute("UPDATE t_silence SET entry = ?1", [entry]).doing("take episodes")?;
             Ok(())
-        })
+        };
+        failpoint::around(Step::Silence, StoreError::failing, || self.change(take))
     }
 }
 

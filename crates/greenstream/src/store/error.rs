@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
+
+use crate::fence::TakenOver;
 
 /// Why the store did not do what it was asked. Nothing of a failed commit remains.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,9 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// The home is another process's now.
+    #[error(transparent)]
+    TakenOver(#[from] TakenOver),
     /// The file was written by a later release.
     #[error("{path} has schema version {found}, and this program knows versions up to {known}")]
     Newer {
@@ -89,6 +94,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What a fail point's error becomes: the disk's.
+    pub(crate) fn failing(source: std::io::Error) -> StoreError {
+        let code = ffi::Error::new(ffi::SQLITE_IOERR);
+        rusqlite::Error::SqliteFailure(code, Some(source.to_string())).into()
+    }
+
     /// Whether waiting and trying the same again can help: the disk is full or away, another
     /// process holds the database. Everything else needs a person or another program.
     #[must_use]
@@ -133,6 +144,7 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match (self, self.code()) {
+            (StoreError::TakenOver(lost), _) => lost.hint(),
             (StoreError::Newer { .. }, _) => "start the release that wrote it, or a later one",
             (StoreError::Log { .. }, _) => {
                 "check the volume of the database and start again: what was not durable is processed anew"
@@ -206,7 +218,6 @@ pub(super) fn is_conflict(error: &rusqlite::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rusqlite::ffi;
 
     fn sqlite(code: i32) -> StoreError {
         rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into()

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use crate::failpoint::{self, Step};
 
 /// The log of one open [`super::Store`]; none where its file system takes none, and each commit is
 /// durable when it returns.
@@ -39,6 +40,7 @@ impl Log {
     /// be opened anew.
     pub fn sync(&self) -> Result<(), StoreError> {
         let Some((path, file)) = &self.0 else { return Ok(()) };
-        file.sync_data().map_err(|source| StoreError::Log { path: path.clone(), source })
+        failpoint::around_io(Step::LogSync, || file.sync_data())
+            .map_err(|source| StoreError::Log { path: path.clone(), source })
     }
 }

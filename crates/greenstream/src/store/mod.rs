@@ -53,6 +53,8 @@ pub use self::types::{
 
 use self::error::Doing;
 use crate::change::{ChangeSet, Landed};
+use crate::failpoint::{self, Step};
+use crate::fence::Fence;
 
 /// How long a statement waits for another process that holds the database. Shorter than a person's
 /// patience, longer than any transaction of ours.
@@ -67,6 +69,7 @@ pub struct Store {
     path: PathBuf,
     /// Whether there is a write-ahead log.
     has_log: bool,
+    fence: Fence,
 }
 
 impl Store {
@@ -85,7 +88,7 @@ impl Store {
         schema::check(&conn, path)?;
         let has_log = configure(&conn).doing("be set up")?;
         schema::migrate(&mut conn, path)?;
-        Ok(Store { conn, path: path.to_owned(), has_log })
+        Ok(Store { conn, path: path.to_owned(), has_log, fence: Fence::NONE })
     }
 
     /// A read-only connection to the store at `path`, which a [`Store`] must have made.
@@ -126,12 +129,15 @@ impl Store {
         }
         let level = if self.has_log { "NORMAL" } else { "FULL" };
         self.conn.pragma_update(None, "synchronous", level).doing("take a commit")?;
-        let committed = self.change(|conn| {
+        let apply = |conn: &Connection| {
             let mut commit = commit::Commit::begin(conn)?;
             for set in sets {
                 commit.apply(set)?;
             }
             commit.finish()
+        };
+        let committed = failpoint::around(Step::Commit, StoreError::failing, || {
+            self.change(|conn| failpoint::around(Step::Transaction, StoreError::failing, || apply(conn)))
         });
         self.conn.pragma_update(None, "synchronous", "FULL").doing("take a commit")?;
         committed
@@ -174,13 +180,28 @@ impl Store {
             .doing("move its log into the file")
     }
 
-    /// Runs `change` in one immediate transaction, which an error undoes.
+    /// Lets every transaction look first whether the home is still this process's.
+    pub fn fenced_by(&mut self, fence: Fence) {
+        self.fence = fence;
+    }
+
+    /// Whether this process may still change the database.
+    ///
+    /// # Errors
+    /// [`StoreError::TakenOver`] if not.
+    pub fn check_owner(&self) -> Result<(), StoreError> {
+        Ok(self.fence.check()?)
+    }
+
+    /// Runs `change` in one immediate transaction, which an error undoes. Whoever takes the home over
+    /// from then on waits for its end.
     fn change<T>(
         &mut self,
         change: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let tx =
             self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing("take a change")?;
+        self.fence.check()?;
         let result = change(&tx)?;
         tx.commit().doing("take a change")?;
         Ok(result)

@@ -10,6 +10,7 @@ use super::rows;
 use super::types::{AlertRow, ArchiveTable, Dirty};
 use super::{Reader, Store};
 use crate::change::Alert;
+use crate::failpoint::{self, Step};
 
 impl Store {
     /// The oldest alerts that have not been sent, at most `limit` after the one numbered `after`, in the order
@@ -26,13 +27,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`] where the world failed: then it is sent once more, under its key.
     pub fn mark_sent(&mut self, alert: i64, at: Ts) -> Result<(), StoreError> {
-        self.conn
-            .execute(
-                "UPDATE t_alert SET sent_at = coalesce(sent_at, ?2) WHERE alert = ?1",
-                params![alert, at.micros()],
-            )
-            .doing("mark an alert as sent")?;
-        Ok(())
+        let mark = "UPDATE t_alert SET sent_at = coalesce(sent_at, ?2) WHERE alert = ?1";
+        self.change(|conn| {
+            conn.execute(mark, params![alert, at.micros()]).doing("mark an alert as sent")?;
+            Ok(())
+        })
     }
 
     /// Says that the alert of a key was sent at `at`; the first time counts.
@@ -54,13 +53,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn mark_failed(&mut self, alert: i64, at: Ts) -> Result<(), StoreError> {
-        self.conn
-            .execute(
-                "UPDATE t_alert SET attempts = attempts + 1, tried_at = ?2 WHERE alert = ?1",
-                params![alert, at.micros()],
-            )
-            .doing("mark an alert as failed")?;
-        Ok(())
+        let mark = "UPDATE t_alert SET attempts = attempts + 1, tried_at = ?2 WHERE alert = ?1";
+        self.change(|conn| {
+            conn.execute(mark, params![alert, at.micros()]).doing("mark an alert as failed")?;
+            Ok(())
+        })
     }
 
     /// The partitions of the archive that no longer equal the store.
@@ -78,10 +75,13 @@ impl Store {
     /// [`StoreError::Sqlite`] where the world failed: then they are written once more.
     pub fn archive_clean(&mut self, entry: u64) -> Result<(), StoreError> {
         let entry = i64::try_from(entry).unwrap_or(i64::MAX);
-        self.conn
-            .execute("DELETE FROM t_archive_dirty WHERE entry <= ?1", [entry])
-            .doing("note the state of the archive")?;
-        Ok(())
+        let clean = "DELETE FROM t_archive_dirty WHERE entry <= ?1";
+        failpoint::around(Step::ArchiveClean, StoreError::failing, || {
+            self.change(|conn| {
+                conn.execute(clean, [entry]).doing("note the state of the archive")?;
+                Ok(())
+            })
+        })
     }
 }
 

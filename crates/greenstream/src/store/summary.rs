@@ -10,6 +10,7 @@ use super::rows;
 use super::types::UploadRow;
 use super::{Reader, Store, outbox};
 use crate::change::Alert;
+use crate::failpoint::{self, Step};
 
 /// The books of all uploads together, and how much there is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -169,7 +170,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn deliver(&mut self, deliveries: &[(u32, String, Ts)]) -> Result<(), StoreError> {
-        self.change(|conn| outbox::put(conn, deliveries, &[]).doing("take deliveries"))
+        failpoint::around(Step::Delivery, StoreError::failing, || {
+            self.change(|conn| outbox::put(conn, deliveries, &[]).doing("take deliveries"))
+        })
     }
 
     /// Takes over from an older database what the landing zone does not hold: deliveries and alerts.

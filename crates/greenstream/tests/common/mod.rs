@@ -60,7 +60,17 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Home {
-        let folder = TempDir::new().unwrap();
+        Home::within(TempDir::new().unwrap())
+    }
+
+    /// A home in memory where there is such a place: for tests that start many processes, and cut and
+    /// kill rather than wait for a disk.
+    pub fn in_memory() -> Home {
+        let memory = Path::new("/dev/shm");
+        Home::within(if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap())
+    }
+
+    fn within(folder: TempDir) -> Home {
         fs::create_dir_all(folder.path().join("home")).unwrap();
         fs::create_dir_all(folder.path().join("files")).unwrap();
         Home { folder }
@@ -94,7 +104,7 @@ impl Home {
     /// As [`finish`].
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Done {
-        finish(self.command(args))
+        finish(&mut self.command(args))
     }
 
     #[track_caller]
@@ -165,14 +175,27 @@ impl Home {
 
 /// Runs a command to its end; one that does not end is killed and fails the test.
 #[track_caller]
-pub fn finish(mut command: Command) -> Done {
+pub fn finish(command: &mut Command) -> Done {
     let mut child = command.spawn().unwrap();
+    finished(&mut child, command)
+}
+
+/// Waits for the end of a command that was started.
+#[track_caller]
+pub fn finished(child: &mut Child, command: &Command) -> Done {
     let out = reader(child.stdout.take().unwrap());
     let err = reader(child.stderr.take().unwrap());
-    let code = wait(&mut child, DEADLINE);
+    let code = wait(child, DEADLINE);
     let (out, err) = (out.join().unwrap(), err.join().unwrap());
     let Some(code) = code else { panic!("{command:?} did not end in {DEADLINE:?}\n{out}\n{err}") };
     Done { code, out, err }
+}
+
+/// Sends a signal, such as `STOP`, to a child.
+#[track_caller]
+pub fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
 }
 
 /// A running service; killed when the test ends before it.
@@ -186,8 +209,7 @@ impl Serving {
     /// Asks it to end, as a service manager does, and waits for it: exit code and output.
     #[track_caller]
     pub fn terminate(mut self) -> (i32, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        signal(&self.child, "TERM");
         let code = wait(&mut self.child, DEADLINE);
         let said: String = self.outputs.drain(..).map(|output| output.join().unwrap()).collect();
         (code.unwrap_or_else(|| panic!("the service did not end:\n{said}")), said)

@@ -1,8 +1,9 @@
 //! Power loss at every step: what was acknowledged is there, with its bytes; the rest is whole or absent.
 //!
 //! The steps of a landing are recorded. For each point in time a disk is built as a power loss might leave
-//! it: contents that were not synced are gone, cut or whole; names that were not synced are there or not,
-//! in the order in which they were given. The landing zone is then opened there.
+//! it: contents that were not synced are gone, cut, whole, or as long as they were and full of zeros; names
+//! that were not synced are there or not, in the order in which they were given. The landing zone is then
+//! opened there.
 
 use super::super::disk::{Probe, Step};
 use super::*;
@@ -140,9 +141,17 @@ impl Model {
         }
         let cut: Vec<usize> =
             self.inodes.iter().map(|inode| inode.synced + keep(inode.bytes.len() - inode.synced)).collect();
-        left.into_iter()
-            .map(|(path, inode)| (path, self.inodes[inode].bytes[..cut[inode]].to_vec()))
-            .collect()
+        // a file system may have written the length and not yet the bytes
+        let zeroed: Vec<bool> = self.inodes.iter().map(|_| keep(3) == 1).collect();
+        let content = |inode: usize| {
+            let Inode { bytes, synced } = &self.inodes[inode];
+            let mut content = bytes[..cut[inode]].to_vec();
+            if zeroed[inode] {
+                content[*synced..].fill(0);
+            }
+            content
+        };
+        left.into_iter().map(|(path, inode)| (path, content(inode))).collect()
     }
 }
 
@@ -230,8 +239,9 @@ impl Record {
             model.apply(step);
             check(&model, names, self.home.path(), &mut |_| 0);
             check(&model, names, self.home.path(), &mut |of| of);
-            check(&model, names, self.home.path(), &mut |of| random.usize(..=of));
-            check(&model, names, self.home.path(), &mut |of| random.usize(..=of));
+            for _ in 0..4 {
+                check(&model, names, self.home.path(), &mut |of| random.usize(..=of));
+            }
         }
     }
 }
