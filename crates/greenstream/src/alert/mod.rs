@@ -71,8 +71,7 @@ impl Targets {
             for alert in batch {
                 // what another process has taken over, it sends
                 store().check_owner()?;
-                let away = |error: io::Error| Untaken::Away(error.to_string());
-                match failpoint::around(Step::AlertSend, away, || self.send_once(&alert)) {
+                match self.send_once(&alert) {
                     Ok(()) => {
                         let record = || store().mark_sent(alert.alert, clock::now());
                         failpoint::around(Step::AlertRecord, StoreError::failing, record)?;
@@ -103,7 +102,8 @@ impl Targets {
         if alert.attempts == 0 {
             log(&alert.kind, &alert.key, alert.meter_id.as_deref(), alert.upload, &alert.message);
         }
-        self.post(&alert.key, &body(alert))?;
+        let failing = |error: std::io::Error| Untaken::Away(error.to_string());
+        failpoint::around(Step::AlertSend, failing, || self.post(&alert.key, &body(alert)))?;
         self.unmarked().insert(alert.alert);
         Ok(())
     }

@@ -38,7 +38,7 @@ use greenstream_core::{Flag, Reading, Standing, Ts};
 use rustc_hash::FxHashMap;
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) use self::aside::{clear_aside, put_aside, take_away, unless_missing};
+pub(crate) use self::aside::{clear_aside, is_own_volume, put_aside, take_away, unless_missing};
 use self::buffer::{CHANGES, GONE, Pending};
 pub use self::error::{Cause, Error, Result};
 pub use self::flush::Flushed;

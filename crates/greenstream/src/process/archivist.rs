@@ -23,7 +23,6 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 /// Owns the archive of one home.
 pub struct Archivist {
     folder: PathBuf,
-    fence: Fence,
     archive: Archive,
     reader: Reader,
     store: Arc<Mutex<Store>>,
@@ -71,7 +70,6 @@ impl Archivist {
         let names = mirror::names(&reader)?;
         Ok(Archivist {
             folder: folder.to_owned(),
-            fence,
             waiting_since,
             archive,
             reader,

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::error::ProcessError;
 use super::service::{Service, Telling, journal_configuration};
-use crate::archive::{clear_aside, put_aside, unless_missing};
+use crate::archive::{clear_aside, is_own_volume, put_aside, unless_missing};
 use crate::config::Config;
 use crate::dataset::{Cell, Dataset, rows};
 use crate::failpoint::{self, Step};
@@ -81,9 +81,13 @@ impl Service {
             let store = service.store();
             store.lock().unwrap_or_else(PoisonError::into_inner).adopt(&database)?;
         }
+        let config = service.config().clone();
         let home = service.close();
         home.fence().check()?;
         swap(&database, &new_database, &archive, &new_archive)?;
+        if !archive.join(Dataset::Readings.name()).is_dir() {
+            Service::open(home.clone(), config)?.finish()?;
+        }
         Ok((rebuilt, home))
     }
 
@@ -158,7 +162,11 @@ fn swap(
         unless_missing(fs::remove_file(&shared))?;
         fs::rename(new_database, database)
     })?;
-    step(Step::SwapArchive, archive, &|| fs::rename(new_archive, archive))?;
+    step(Step::SwapArchive, archive, &|| match fs::rename(new_archive, archive) {
+        // a volume of its own: the archive is written there from the database
+        Err(error) if is_own_volume(&error) => fs::remove_dir_all(new_archive),
+        done => done,
+    })?;
     clear_aside(archive).map_err(|source| failed(archive, source))
 }
 

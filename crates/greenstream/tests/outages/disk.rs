@@ -219,3 +219,22 @@ fn a_home_that_gives_only_errors_for_a_while_is_served_again_without_a_restart()
     resumes("errors everywhere", Instant::now(), || is_ready(&service) && done(&service) == 5);
     ends_whole(&home, service, 5);
 }
+
+/// Until now a rebuild moved the new archive into the place of the old one, which a volume does not allow, and a
+/// service with a new configuration could not start.
+#[test]
+fn a_home_with_its_archive_on_a_volume_of_its_own_is_rebuilt() {
+    let (home, _hook, _volume, service) = begin("archive");
+    ends_whole(&home, service, 1);
+    home.ok(&["rebuild"]);
+    home.is_whole();
+    let left: Vec<_> =
+        fs::read_dir(home.path().join("archive")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    let text = fs::read_to_string(home.path().join("greenstream.toml")).unwrap();
+    home.configure("greenstream.toml", &format!("{text}[limits]\npower_kw_max = 9.0\n"));
+    let service = home.serve();
+    send(&home, 1);
+    eventually("the next upload is done", || (done(&service) == 2).then_some(()));
+    ends_whole(&home, service, 2);
+}
