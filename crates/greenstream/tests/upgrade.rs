@@ -165,8 +165,13 @@ fn a_home_of_a_later_release_is_refused_and_not_changed() {
         let journal = |home: &Home| edit_newest_segment(home, from, to);
         check_refused("journal", journal, "E-SCHEMA", "release", &writing);
     }
-    let configuration = |home: &Home| edit_segment(home, 1, "\"tzdb\":", "\"later\":1,\"tzdb\":");
-    check_refused("configuration", configuration, "E-CONFIG-JOURNAL", "release", &writing[1..3]);
+    let configuration = |home: &Home| {
+        // a configuration that is the newest entry, so that the chain holds
+        home.configure("meters.csv", "meter_id,power_kw_max\nM9,5\n");
+        home.ingest("again.csv", "M1,2026-03-02T00:15:00Z,30,kW\n");
+        edit_newest_segment(home, "\"tzdb\":", "\"later\":1,\"tzdb\":");
+    };
+    check_refused("configuration", configuration, "E-CONFIG-JOURNAL", "release", &writing);
 }
 
 fn edit_newest_segment(home: &Home, from: &str, to: &str) {
