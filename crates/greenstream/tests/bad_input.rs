@@ -211,7 +211,7 @@ fn bytes_that_are_no_text_are_named() {
         to_utf8,
     );
     named("NULs", vec![0; 4096], "the upload is binary", "send CSV text in UTF-8");
-    named("a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), "not UTF-8", to_utf8);
+    named("a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), "a picture", "ask the sender for the CSV");
     named(
         "a zip archive",
         b"PK\x03\x04\x14\0\0\0\x08\0".to_vec(),

@@ -3,7 +3,7 @@
 use super::Refusal;
 
 /// First bytes of formats that are sent by mistake, and what they are.
-const MAGIC: [(&[u8], &str, &str); 14] = [
+const MAGIC: [(&[u8], &str, &str); 16] = [
     (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV UTF-8"),
     (b"\xfd7zXZ\0", "xz-compressed", "unpack it, or compress with gzip or zstd"),
     (b"BZh", "bzip2-compressed", "unpack it, or compress with gzip or zstd"),
@@ -16,6 +16,8 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"),
     (b"PAR1\x15", "a Parquet file", "export it as CSV"),
     (b"%PDF-", "a PDF document", "ask the sender for the CSV"),
+    (b"\x89PNG\r\n", "a picture", "ask the sender for the CSV"),
+    (b"\xff\xd8\xff", "a picture", "ask the sender for the CSV"),
     (b"SQLite format 3\0", "a SQLite database", "export the table as CSV"),
     (
         b"<?xml",
