@@ -108,8 +108,14 @@ impl Service {
         let judging =
             Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
         let fence = home.fence();
-        let archivist =
-            Archivist::open(archive, database, Arc::clone(&store), &config.file, fence, Arc::clone(&outages))?;
+        let archivist = Archivist::open(
+            archive,
+            database,
+            Arc::clone(&store),
+            &config.file,
+            fence,
+            Arc::clone(&outages),
+        )?;
         let preparer =
             Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
         Ok(Service {

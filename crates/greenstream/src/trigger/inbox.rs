@@ -12,8 +12,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most files offered at once, so that one group's landing stays short.
