@@ -42,6 +42,8 @@ impl Writer {
     pub fn commit(&mut self, sets: &[Arc<ChangeSet>]) -> Result<(), ProcessError> {
         let mut pauses = pauses();
         loop {
+            // a try that was begun after that is the last
+            let is_last = self.outages.is_stopping();
             match self.take(sets) {
                 Ok(()) => {
                     self.outages.works(Part::Database);
@@ -49,9 +51,10 @@ impl Writer {
                 }
                 Err(error) if error.is_transient() => {
                     self.tell(&error, sets);
-                    if !pauses.next().is_some_and(|pause| self.outages.pause(pause)) {
+                    if is_last {
                         return Err(error.into());
                     }
+                    let _ = self.outages.pause(pauses.next().unwrap_or_default());
                 }
                 Err(error) => return Err(error.into()),
             }
