@@ -163,7 +163,11 @@ impl Body {
             "configuration" => serde_json::from_slice(json).map(Body::Configuration),
             _ => return Err(format!("no kind of entry is called `{}`", kind.escape_debug())),
         };
-        body.map_err(|error| format!("not a whole `{kind}` entry: {error}"))
+        // the error quotes the line, which may hold what steers a terminal
+        body.map_err(|error| {
+            let error = error.to_string().replace(char::is_control, "\u{fffd}");
+            format!("not a whole `{kind}` entry: {error}")
+        })
     }
 }
 
