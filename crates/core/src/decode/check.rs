@@ -207,7 +207,7 @@ mod tests {
     fn a_line_holds_a_value_for_each_minute_of_a_day_at_most() {
         let slots = |count: usize| {
             format!(
-                "name='f'\nunit='kW'\ninterval='1min'\n[columns]\nmeter=1\ndate=2\nslots={{first=3,count={count}}}"
+                "name='f'\nunit='kW'\ninterval='1min'\n[columns]\nmeter=1\ntimestamp=2\nslots={{first=3,count={count}}}"
             )
         };
         for (count, refusal) in [(0, true), (1, false), (1_440, false), (1_441, true)] {

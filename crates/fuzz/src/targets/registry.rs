@@ -8,10 +8,7 @@ pub(crate) fn check(bytes: &[u8]) {
     match meters(&text, Range::default(), &Zone::utc()) {
         Ok(read) => {
             for (meter, registered) in &read {
-                assert!(
-                    !meter.is_empty() && text.contains(meter.as_str()) || meter.contains('"'),
-                    "{meter:?}"
-                );
+                assert!(!meter.is_empty() && unquoted(&text).contains(&unquoted(meter)), "{meter:?}");
                 for at in [Ts::MIN, Ts::from_micros(1_772_409_600_000_000), Ts::MAX] {
                     let range = registered.limits.at(at);
                     assert!(range.min <= range.max, "{meter:?} at {at}");
@@ -29,4 +26,9 @@ pub(crate) fn check(bytes: &[u8]) {
             assert!(line.is_none_or(|line| line >= 1 && line <= text.lines().count() + 1), "{}", error.place);
         }
     }
+}
+
+/// Quotes may stand around a field, and twice within.
+fn unquoted(text: &str) -> String {
+    text.replace('"', "")
 }

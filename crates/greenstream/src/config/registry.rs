@@ -53,7 +53,10 @@ pub fn meters(text: &str, default: Range, zone: &Zone) -> Result<FxHashMap<Strin
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let places = places(&mut reader)?;
     for record in reader.records() {
-        let record = record.map_err(|error| broken(1, &error.to_string(), "correct the line"))?;
+        let record = record.map_err(|error| {
+            let line = error.position().map_or(1, csv::Position::line);
+            broken(line, &error.to_string(), "correct the line")
+        })?;
         let line = record.position().map_or(0, csv::Position::line);
         let field =
             |name: &str| places.get(name).and_then(|at| record.get(*at)).filter(|field| !field.is_empty());
@@ -187,6 +190,8 @@ fn compile(meter: &str, mut rows: Vec<(Ts, Row)>, default: Range) -> Result<Regi
 }
 
 fn broken(line: u64, problem: &str, hint: &str) -> ConfigError {
+    // a quoted field may hold line breaks, and whatever else steers a terminal
+    let problem = problem.replace(char::is_control, "\u{fffd}");
     ConfigError::new(ConfigProblem::Registry, format!("registry, line {line}"), problem, hint)
 }
 
@@ -251,6 +256,8 @@ mod tests {
             ("meter_id,valid_from\nM1,2026-02-30\n", "registry, line 2", "column valid_from"),
             ("meter_id,interval\nM1,soon\n", "registry, line 2", "column interval: interval `soon`"),
             ("meter_id,time_zone\nM1,Mars\n", "registry, line 2", "unknown zone \"Mars\""),
+            ("meter_id,power_kw_max\nM1,1\nM2\n", "registry, line 3", "found record with 1 field"),
+            ("meter_id,interval\nM1,\"a\nb\"\n", "registry, line 2", "interval `a\u{fffd}b`"),
             ("meter_id,power_kw_max\n,1\n", "registry, line 2", "meter_id is empty"),
             ("meter_id,power_kw_max\nM1,-1\n", "registry, meter M1", "is above"),
         ] {

@@ -166,8 +166,11 @@ impl Body {
             }
         };
         body.map_err(|error| {
-            let problem = format!("not a whole `{kind}` entry: {error}");
-            let is_unknown = error.to_string().starts_with("unknown ");
+            let error = error.to_string();
+            let is_unknown = error.starts_with("unknown ");
+            // the error quotes the line, which may hold what steers a terminal
+            let problem =
+                format!("not a whole `{kind}` entry: {}", error.replace(char::is_control, "\u{fffd}"));
             if is_unknown { Unread::Unknown(problem) } else { Unread::Damaged(problem) }
         })
     }

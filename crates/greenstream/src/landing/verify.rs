@@ -3,7 +3,7 @@
 //! It does not trust what [`Landing`](super::Landing) holds in memory and does not stop at the first
 //! damage. It may run beside the owner of the zone: what lands meanwhile is no finding.
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, ConfigurationBody, Entry};
 use super::error::{Doing, Error};
 use super::hash::{Hash, Hasher};
 use super::journal::{Head, Segment, list, misplaced, segment_first, segment_name};
@@ -112,6 +112,8 @@ struct Walk<'a> {
     head: Head,
     /// The last upload, unless damage hides which it is.
     last_upload: Option<u32>,
+    /// The last version of the configuration, unless damage hides it.
+    last_configuration: Option<u32>,
     named: Vec<Named>,
     findings: Vec<Finding>,
 }
@@ -123,6 +125,7 @@ impl<'a> Walk<'a> {
             expected: expected.filter(|(entry, _)| *entry > 0),
             head: Head::START,
             last_upload: Some(0),
+            last_configuration: Some(0),
             named: Vec::new(),
             findings: Vec::new(),
         }
@@ -135,7 +138,7 @@ impl<'a> Walk<'a> {
     fn damage(&mut self, segment: &Segment, problem: &str) {
         let problem = format!("is damaged in line {}: {problem}", segment.line);
         self.find(segment.path().to_owned(), Damage::JournalDamaged, problem);
-        self.last_upload = None;
+        (self.last_upload, self.last_configuration) = (None, None);
     }
 
     fn foreign_files(&mut self) -> Result<(), Error> {
@@ -154,7 +157,7 @@ impl<'a> Walk<'a> {
             if !fits {
                 let problem = format!("is out of place: {}", misplaced(first, self.head.entry));
                 self.find(path.clone(), Damage::JournalMissing, problem);
-                self.last_upload = None;
+                (self.last_upload, self.last_configuration) = (None, None);
             }
             let segment =
                 if fits { Segment::open(path, self.head)? } else { Segment::open_anywhere(path, first)? };
@@ -203,13 +206,34 @@ impl<'a> Walk<'a> {
         {
             self.damage(segment, &format!("entry {} has changed", entry.entry));
         }
-        let Body::Upload(body) = entry.body else { return };
+        let body = match entry.body {
+            Body::Upload(body) => body,
+            Body::Retry(body) => return self.about(segment, body.upload),
+            Body::Decision(body) => return self.about(segment, body.upload),
+            Body::Configuration(body) => return self.configuration(segment, &body),
+        };
         if let Some(last) = self.last_upload.filter(|last| last.checked_add(1) != Some(body.upload)) {
             self.damage(segment, &format!("upload {} follows upload {last}", body.upload));
         }
         self.last_upload = Some(body.upload);
         let found = AtomicBool::new(false);
         self.named.push(Named { sha256: body.sha256, bytes: body.bytes, upload: body.upload, found });
+    }
+
+    /// A retry or a decision must be about an upload that was there.
+    fn about(&mut self, segment: &Segment, upload: u32) {
+        if let Some(last) = self.last_upload.filter(|last| !(1..=*last).contains(&upload)) {
+            self.damage(segment, &format!("it is about upload {upload}, and the last one is {last}"));
+        }
+    }
+
+    fn configuration(&mut self, segment: &Segment, body: &ConfigurationBody) {
+        if let Some(last) = self.last_configuration.filter(|last| last.checked_add(1) != Some(body.version)) {
+            self.damage(segment, &format!("configuration {} follows configuration {last}", body.version));
+        } else if !body.content.is_object() {
+            self.damage(segment, "its content is no JSON object");
+        }
+        self.last_configuration = Some(body.version);
     }
 
     /// The objects named by segments that came since.

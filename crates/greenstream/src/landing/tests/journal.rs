@@ -105,6 +105,31 @@ fn a_line_that_was_not_written_so_is_damage() {
     assert_eq!(parse_line(b"\xff").err().unwrap(), Unread::from("not UTF-8"));
 }
 
+#[test]
+fn damage_that_would_steer_a_terminal_is_shown_inert() {
+    let mut line = Vec::new();
+    write_line(&mut line, 1, &Hash::ZERO, at(0), &configuration(1)).unwrap();
+    let line = String::from_utf8(line).unwrap().trim_end().replace("\"version\"", "\"\u{7f}\"");
+    let found = parse_line(line.as_bytes()).err().unwrap();
+    assert!(found.contains("unknown field") && !found.contains(char::is_control), "{found:?}");
+}
+
+#[test]
+fn a_configuration_out_of_order_is_found_by_verification() {
+    for (version, found) in [(1, None), (2, Some("configuration 2 follows configuration 0"))] {
+        let dir = folder();
+        let journal = dir.path().join("journal");
+        fs::create_dir_all(&journal).unwrap();
+        let mut line = Vec::new();
+        write_line(&mut line, 1, &Hash::ZERO, at(0), &configuration(version)).unwrap();
+        fs::write(journal.join("000000000001.jsonl"), line).unwrap();
+        let findings = findings(dir.path(), None);
+        assert_eq!(findings.len(), usize::from(found.is_some()), "{findings:?}");
+        assert!(found.is_none_or(|found| findings[0].contains(found)), "{findings:?}");
+        assert_eq!(Zone::look(dir.path()).is_err(), found.is_some());
+    }
+}
+
 proptest! {
     #[test]
     fn any_name_comes_back_from_one_line(name in any::<String>(), who in any::<String>()) {
