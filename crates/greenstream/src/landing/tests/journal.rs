@@ -110,7 +110,7 @@ fn damage_that_would_steer_a_terminal_is_shown_inert() {
     let mut line = Vec::new();
     write_line(&mut line, 1, &Hash::ZERO, at(0), &configuration(1)).unwrap();
     let line = String::from_utf8(line).unwrap().trim_end().replace("\"version\"", "\"\u{7f}\"");
-    let found = parse_line(line.as_bytes()).err().unwrap();
+    let found = String::from(parse_line(line.as_bytes()).err().unwrap());
     assert!(found.contains("unknown field") && !found.contains(char::is_control), "{found:?}");
 }
 
