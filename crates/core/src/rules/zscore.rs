@@ -288,17 +288,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn values_too_large_for_128_bits_leave_the_window_after_24_hours() {
-        let top = 1_000_000_000_000_000_000;
-        // half an hour apart, over three days: great values with one far from them, then small ones with one
-        // that only the small ones make an outlier
-        let value = |i: i64| match i {
-            49 => -top,
-            140 => 5_000,
-            0..70 => top - i * i,
-            _ => 1_000 + i % 3,
-        };
+    /// Three days of values half an hour apart, the verdicts against windows that are added up anew.
+    #[track_caller]
+    fn check_three_days(name: &str, value: impl Fn(i64) -> i64) {
         let mut series: Vec<_> = (0..144)
             .map(|i| Reading {
                 ts: Ts::from_micros(i * DAY / 48),
@@ -313,11 +305,23 @@ mod tests {
         judge(&mut series, 0, end);
         let mut outliers = 0;
         for (i, reading) in (0..).zip(&series) {
-            let window: Vec<i64> = ((i - 47).max(0)..=i).map(value).collect();
+            let window: Vec<i64> = ((i - 47).max(0)..=i).map(&value).collect();
             let expected = last_is_outlier::<Wide>(&window);
-            assert_eq!(reading.standing == Standing::Outlier, expected, "reading {i}");
+            assert_eq!(reading.standing == Standing::Outlier, expected, "{name}, reading {i}");
             outliers += usize::from(expected);
         }
-        assert!((1..144).contains(&outliers), "{outliers} outliers");
+        assert!((1..144).contains(&outliers), "{name}: {outliers} outliers");
+    }
+
+    #[test]
+    fn values_too_large_for_128_bits_leave_the_window_after_24_hours() {
+        let top = 1_000_000_000_000_000_000;
+        check_three_days("every fiftieth far off", |i| if i % 50 == 49 { -top + i } else { top - i * i });
+        check_three_days("small ones after great ones", |i| match i {
+            49 => -top,
+            140 => 5_000,
+            0..70 => top - i * i,
+            _ => 1_000 + i % 3,
+        });
     }
 }

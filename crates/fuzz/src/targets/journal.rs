@@ -67,7 +67,7 @@ fn keeps_what_is_before(folder: &Path, damaged: &Path, lines: &[&[u8]], good: us
     let journal = folder.join("journal");
     for file in fs::read_dir(&journal).unwrap() {
         let path = file.unwrap().path();
-        if *path >= *damaged {
+        if path.as_path() >= damaged {
             fs::remove_file(path).unwrap();
         }
     }
