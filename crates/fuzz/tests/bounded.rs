@@ -67,17 +67,24 @@ fn run(name: &str) {
 }
 
 macro_rules! targets {
-    ($($name:ident),*) => { $(#[test] fn $name() { run(stringify!($name)); })* };
+    ($list:ident: $($name:ident),*) => {
+        const $list: &[&str] = &[$(stringify!($name)),*];
+        $(#[test] fn $name() { run(stringify!($name)); })*
+    };
 }
 
-targets!(timestamp, number, csv, profile, nem12, green_button, cmep, detect);
+targets!(OF_THE_CORE: timestamp, number, csv, profile, nem12, green_button, cmep, detect);
 
 #[cfg(feature = "service")]
-targets!(registry, gzip, zstd, journal);
+targets!(OF_THE_SERVICE: registry, gzip, zstd, journal);
+
+#[cfg(not(feature = "service"))]
+const OF_THE_SERVICE: &[&str] = &[];
 
 #[test]
 fn every_target_is_run_and_has_kept_inputs() {
     for target in TARGETS {
         assert!(corpus(target.name).is_dir(), "{}", target.name);
+        assert!([OF_THE_CORE, OF_THE_SERVICE].concat().contains(&target.name), "{} is not run", target.name);
     }
 }

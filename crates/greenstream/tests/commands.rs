@@ -663,3 +663,62 @@ fn an_upload_that_killed_the_process_five_times_is_a_dead_letter_and_the_others_
     assert_eq!(readings(&home), ["2 1 1 ", "1 1 1 ", "3 1 2 ", "4 1 3 "]);
     home.is_whole();
 }
+
+/// Until now a service that had begun with nothing to do took what the judge waited for to be given up, ended
+/// with exit code 0, and said that everything was processed.
+#[test]
+fn a_service_that_looks_back_at_what_is_not_committed_yet_goes_on() {
+    let home = Home::new();
+    let service = home.serve();
+    for day in 1..=20 {
+        let mut rows = HEADER.to_owned();
+        for meter in 0..50 {
+            for hour in 0..24 {
+                rows += &format!("M{meter},2026-03-{day:02}T{hour:02}:00:00Z,0,kW\n");
+            }
+        }
+        fs::write(home.path().join(format!("inbox/{day:02}.csv")), rows).unwrap();
+    }
+    eventually("all is done", || {
+        let status: serde_json::Value = serde_json::from_str(&service.get("/api/status").1).unwrap();
+        (status["uploads"]["done"] == 20).then_some(())
+    });
+    assert_eq!(service.terminate().0, 0);
+    assert_eq!(home.export("uploads").len(), 20);
+    home.is_whole();
+}
+
+/// Until now each time that the home was opened anew counted as a death of the process.
+#[test]
+fn an_upload_whose_bytes_cannot_be_read_for_a_while_is_no_dead_letter() {
+    use greenstream::landing::{Incoming, Landing, Source};
+    let home = Home::new();
+    home.ingest("before.csv", &quarters(&["1"]));
+    let mut landing = Landing::open(&home.path().join("landing")).unwrap();
+    let entry = landing.head().0 + 1;
+    let incoming = Incoming {
+        source: Source::Bytes(format!("{HEADER}K,2026-03-02T00:00:00Z,1,kW\n").into_bytes()),
+        name: "good.csv".to_owned(),
+        feed: "default".to_owned(),
+        time_zone: None,
+        meter: None,
+        landed_at: greenstream::clock::now(),
+    };
+    landing.land(vec![incoming]).unwrap();
+    drop(landing);
+    // the process was killed twice, and what stalled it lasts
+    fs::write(home.path().join("processing"), format!("{entry} 2\n")).unwrap();
+    let objects = home.path().join("landing/objects");
+    let away = home.path().join("landing/objects-away");
+    fs::rename(&objects, &away).unwrap();
+    let service = home.serve();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let _ = fs::remove_dir_all(&objects);
+    fs::rename(&away, &objects).unwrap();
+    eventually("it is done", || {
+        let status: serde_json::Value = serde_json::from_str(&service.get("/api/status").1).unwrap();
+        (status["uploads"]["done"] == 2).then_some(())
+    });
+    assert_eq!(service.terminate().0, 0);
+    home.is_whole();
+}

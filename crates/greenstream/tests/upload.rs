@@ -439,7 +439,10 @@ fn a_landing_zone_that_cannot_be_written_refuses_until_it_can() {
     for size in [100, 100_000] {
         put(&service, "a", "", &rows("M", size)).refuses(503, "landing_failed");
     }
+    assert!(service.get("/readyz").0.contains("503"));
     std::fs::rename(&away, &tmp).unwrap();
+    // senders that wait until it is ready need not be the ones that find out
+    eventually("ready by itself", || service.get("/readyz").0.contains("200").then_some(()));
     nothing_landed(&home);
     for size in [100, 100_000] {
         assert_eq!(put(&service, "a", "", &rows("M", size)).status, 201);

@@ -247,7 +247,17 @@ fn a_changed_archive_is_found_and_named() {
     check(
         &home,
         "commit gone",
-        |h| fs::remove_file(newest_commit(h, "readings")).unwrap(),
+        |h| {
+            let commit = newest_commit(h, "readings");
+            // a checkpoint of it would tell the same
+            let version = commit.file_stem().unwrap().to_str().unwrap().to_owned();
+            for file in fs::read_dir(commit.parent().unwrap()).unwrap() {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                if name.starts_with(&version) || name == "_last_checkpoint" {
+                    fs::remove_file(commit.with_file_name(name)).unwrap();
+                }
+            }
+        },
         &["archive_file_damaged"],
     );
 }

@@ -58,6 +58,10 @@ fn laws(folder: &Path, lines: &[&[u8]], first: usize) {
             let is_first = path.ends_with("000000000001.jsonl");
             keeps_what_is_before(folder, &path, lines, if is_first { before } else { first + before });
         }
+        Err(Error::Newer { problem, .. }) => {
+            assert!(!problem.contains(char::is_control), "{problem:?}");
+            assert!(!of_journal.is_empty(), "verify does not see what a later release wrote: {problem}");
+        }
         Err(other) => panic!("the disk is blamed: {other}"),
     }
 }

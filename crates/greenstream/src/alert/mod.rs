@@ -57,8 +57,8 @@ impl Targets {
     }
 
     /// Sends what waits in the outbox, oldest first, until all were tried or a target is away. One that the
-    /// target refuses does not hold up the others.
-    pub fn send_waiting(&self, store: &Mutex<Store>) -> Result<Sent, StoreError> {
+    /// target refuses does not hold up the others, and a target that answers slowly does not hold up `stop`.
+    pub fn send_waiting(&self, store: &Mutex<Store>, stop: &AtomicBool) -> Result<Sent, StoreError> {
         // the lock is not held while a target is asked: the writer must not wait for it
         let store = || store.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sent = Sent::default();
@@ -68,6 +68,9 @@ impl Targets {
             let Some(last) = batch.last() else { return Ok(sent) };
             after = last.alert;
             for alert in batch {
+                if stop.load(Ordering::SeqCst) {
+                    return Ok(sent);
+                }
                 // what another process has taken over, it sends
                 store().check_owner()?;
                 match self.send_once(&alert) {
@@ -213,7 +216,7 @@ pub fn run(targets: &Targets, store: &Mutex<Store>, outages: &Outages, stop: &At
         let failed = if outages.is_out(Part::Database) {
             targets.send_directly(outages).err()
         } else {
-            match targets.record(outages, store).and_then(|()| targets.send_waiting(store)) {
+            match targets.record(outages, store).and_then(|()| targets.send_waiting(store, stop)) {
                 Ok(sent) => sent.failed,
                 Err(error) => {
                     let unused = format!("the outbox cannot be used: {error}");

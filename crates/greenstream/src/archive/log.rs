@@ -301,7 +301,11 @@ impl Table {
             fs::hard_link(&unfinished, &entry)?;
             fs::remove_file(&unfinished)
         };
-        put().map_err(Error::io("put", &entry))?;
+        put().map_err(|source| {
+            // a process that has lost its home leaves nothing behind
+            let _ = fs::remove_file(&unfinished);
+            Error::io("put", &entry)(source)
+        })?;
         sync_folder(&log)
     }
 }

@@ -107,9 +107,11 @@ impl Archive {
         }
         let mut archive = Archive::over(runtime, readings, errors, known.position);
         let next = archive.position() + 1;
+        // where one table was lost, what the other knows says nothing
+        let one_is_new = (archive.readings.position == 0) != (archive.errors.position == 0);
         let unknown = |day: &&i64| {
             let day = Some(**day);
-            !archive.readings.live.contains_key(&day) && !archive.errors.live.contains_key(&day)
+            one_is_new || !archive.readings.live.contains_key(&day) && !archive.errors.live.contains_key(&day)
         };
         let mut days: Vec<Option<i64>> = known.dirty.iter().copied().map(Some).collect();
         days.extend(known.days.iter().filter(unknown).copied().map(Some));

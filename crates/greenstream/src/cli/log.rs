@@ -4,21 +4,28 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::prelude::*;
 
 use super::Command;
 use crate::text::escaped;
 
 /// Libraries whose events hold addresses and headers, and so secrets: never logged, whatever is asked for.
-const SILENT: [&str; 3] = ["ureq=off", "ureq_proto=off", "hyper=off"];
+const SILENT: [&str; 3] = ["ureq", "ureq_proto", "hyper"];
 
 /// Begins the log: the service tells what it does, other commands only what is wrong.
 pub fn begin(command: &Command) {
     // what the libraries beneath tell, every step of reading a table, is for who asks for it
     let default = if matches!(command, Command::Run(_)) { "warn,greenstream=info" } else { "error" };
     let filter = EnvFilter::try_from_env("GREENSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let filter =
-        SILENT.iter().filter_map(|silent| silent.parse().ok()).fold(filter, EnvFilter::add_directive);
+    let is_told = filter_fn(|event| {
+        let is_of = |library: &&str| {
+            let rest = event.target().strip_prefix(library);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        !SILENT.iter().any(is_of)
+    });
     // a file's name may hold line ends and commands to a terminal; every field and message goes through here
     let fields = debug_fn(|writer, field, value| {
         let value = escaped(&format!("{value:?}"));
@@ -27,11 +34,10 @@ pub fn begin(command: &Command) {
             name => write!(writer, "{name}={value}"),
         }
     });
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .fmt_fields(fields.delimited(" "))
-        .init();
+        .fmt_fields(fields.delimited(" "));
+    tracing_subscriber::registry().with(layer.with_filter(filter.and(is_told))).init();
 }

@@ -1,9 +1,10 @@
 //! `run`: the service.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -11,7 +12,7 @@ use super::code::Code;
 use super::{Cli, Failure, open};
 use crate::alert;
 use crate::config::Token;
-use crate::outage::{Outages, pauses};
+use crate::outage::{Outages, Part, pauses};
 use crate::process::{Arrivals, ProcessError, Service, watch_silence};
 use crate::trigger::{Bell, Inbox};
 use crate::web;
@@ -29,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// So often in a row a database may seem to be damaged, until it is taken to be.
 const DAMAGES_MAX: u32 = 3;
+
+/// A home that served for so long was in order; what fails sooner after it was opened is the same outage.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// Carries out `run`.
 pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -86,21 +90,23 @@ fn serve_through_outages(
 ) -> Result<Service, Failure> {
     let targets = alert::Targets::new(&service.config().file.alerts);
     let mut pauses = pauses();
-    let (mut away, mut damages) = (None, 0);
+    let (mut away, mut damages) = (BTreeSet::new(), 0);
     loop {
         let (home, config) = (service.home().clone(), service.config().clone());
-        let outcome = service.catch_up().and_then(|()| {
-            if let Some(part) = away.take() {
-                outages.works(part);
-                (pauses, damages) = (crate::outage::pauses(), 0);
-            }
-            serve(&mut service, &mut door, &targets, outages)
-        });
+        let began = Instant::now();
+        // a database with work to do says itself when it can be written
+        let is_behind = service.is_behind();
+        let works = |part: &Part| !(is_behind && *part == Part::Database);
+        std::mem::take(&mut away).into_iter().filter(works).for_each(|part| outages.works(part));
+        let outcome = serve(&mut service, &mut door, &targets, outages);
         let mut failed = match outcome {
             Ok(()) => return Ok(service),
             Err(error) => error,
         };
         drop(service);
+        if began.elapsed() > STEADY {
+            (pauses, damages) = (crate::outage::pauses(), 0);
+        }
         service = loop {
             failed = failed.or_unreadable(&home.database());
             // a disk that has just come back may have spoiled the last answer
@@ -110,7 +116,7 @@ fn serve_through_outages(
                 return Err(failed.into());
             }
             outages.fail(failed.part(), open::with_causes(&failed), &failed.hint());
-            away = Some(failed.part());
+            away.insert(failed.part());
             if let Err(problem) = targets.send_directly(outages) {
                 tracing::error!("{problem}; it is tried again");
             }
@@ -132,7 +138,7 @@ fn serve(
     targets: &alert::Targets,
     outages: &Outages,
 ) -> Result<(), ProcessError> {
-    let mut inbox = Inbox::watch(&service.home().inbox())?;
+    let mut inbox = Inbox::watch(&service.home().inbox());
     inbox.hang(&door.bell);
     let (store, fence) = (service.store(), service.home().fence());
     let over = AtomicBool::new(false);

@@ -1,6 +1,7 @@
 //! What the keys of the configuration may be set to: docs/limits.md says what lies behind each bound.
 
 use super::{ConfigError, ConfigProblem, File};
+use crate::landing::UPLOAD_BYTES_MAX;
 use greenstream_core::decode::CONTENT_BYTES_MAX;
 
 /// The longest profile, in bytes. Those that ship have 1 KB; each is part of a line of the journal.
@@ -15,7 +16,7 @@ const DAY_SECONDS: u64 = 86_400;
 
 /// Refuses the first key that is outside its bounds.
 pub fn check(file: &File) -> Result<(), ConfigError> {
-    let (sizes, archive) = (&file.sizes, &file.archive);
+    let (sizes, archive, serve, upload) = (&file.sizes, &file.archive, &file.serve, &file.upload);
     let size = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
     for (key, value, min, max) in [
         ("sizes.upload_bytes_max", sizes.upload_bytes_max, 1, CONTENT_BYTES_MAX),
@@ -26,6 +27,13 @@ pub fn check(file: &File) -> Result<(), ConfigError> {
         ("archive.lag_seconds", archive.lag_seconds, 0, DAY_SECONDS),
         ("archive.closed_day_lag_seconds", archive.closed_day_lag_seconds, 0, DAY_SECONDS),
         ("archive.retention_seconds", archive.retention_seconds, 0, 30 * DAY_SECONDS),
+        ("serve.connections_max", size(serve.connections_max), 1, 100_000),
+        ("serve.head_seconds", serve.head_seconds, 1, DAY_SECONDS),
+        ("upload.bytes_max", upload.bytes_max, 1, UPLOAD_BYTES_MAX),
+        ("upload.gap_seconds", upload.gap_seconds, 1, DAY_SECONDS),
+        ("upload.body_seconds", upload.body_seconds, 1, DAY_SECONDS),
+        ("upload.rate_min", upload.rate_min, 0, 1 << 30),
+        ("upload.free_bytes_min", upload.free_bytes_min, 0, 1 << 50),
     ] {
         if !(min..=max).contains(&value) {
             return Err(ConfigError::new(
@@ -85,6 +93,13 @@ mod tests {
         check_bound(|file, value| file.archive.lag_seconds = value, 0, 86_400);
         check_bound(|file, value| file.archive.closed_day_lag_seconds = value, 0, 86_400);
         check_bound(|file, value| file.archive.retention_seconds = value, 0, 30 * 86_400);
+        check_bound(|file, value| file.serve.connections_max = size(value), 1, 100_000);
+        check_bound(|file, value| file.serve.head_seconds = value, 1, 86_400);
+        check_bound(|file, value| file.upload.bytes_max = value, 1, UPLOAD_BYTES_MAX);
+        check_bound(|file, value| file.upload.gap_seconds = value, 1, 86_400);
+        check_bound(|file, value| file.upload.body_seconds = value, 1, 86_400);
+        check_bound(|file, value| file.upload.rate_min = value, 0, 1 << 30);
+        check_bound(|file, value| file.upload.free_bytes_min = value, 0, 1 << 50);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The token that callers of the service must show: from the environment or from a file, never from the
 //! configuration itself, which is copied, committed and shown.
 
+use std::env::VarError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -51,8 +52,15 @@ impl Token {
     /// A [`ConfigError`] that names the place and never the token.
     pub fn read(beside: &Path, file: Option<&Path>) -> Result<Option<Token>, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "the configuration reads the environment")]
-        if let Ok(text) = std::env::var(TOKEN_VARIABLE) {
-            return Token::new(text.trim()).map(Some).map_err(|problem| refused(TOKEN_VARIABLE, problem));
+        match std::env::var(TOKEN_VARIABLE) {
+            Ok(text) => {
+                return Token::new(text.trim()).map(Some).map_err(|problem| refused(TOKEN_VARIABLE, problem));
+            }
+            // set is set: nobody is let in because the token cannot be read
+            Err(VarError::NotUnicode(_)) => {
+                return Err(refused(TOKEN_VARIABLE, "the token is not text".to_owned()));
+            }
+            Err(VarError::NotPresent) => {}
         }
         let Some(path) = file.map(|file| beside.join(file)) else { return Ok(None) };
         let place = || path.display().to_string();

@@ -257,6 +257,18 @@ impl Landing {
         Ok(landing)
     }
 
+    /// Writes a small file, makes it durable and takes it away again: whether uploads can land.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::TakenOver`] as for an upload.
+    pub fn probe(&self) -> Result<(), Error> {
+        let path = self.tmp().join("probe");
+        let mut draft = self.disk.create(&path)?;
+        let written = self.disk.write(&mut draft, b"probe\n").and_then(|()| self.disk.sync(&draft));
+        self.disk.remove(&path)?;
+        written
+    }
+
     /// Lets every change of a name look first whether the home is still this process's.
     pub fn fenced_by(&mut self, fence: Fence) {
         self.disk.fence = fence;

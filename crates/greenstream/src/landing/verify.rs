@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
                         Damage::JournalUnknown,
                         format!("cannot be read in line {line}: {problem}"),
                     );
-                    self.last_upload = None;
+                    (self.last_upload, self.last_configuration) = (None, None);
                 }
                 Err(error) => return Err(error),
             }

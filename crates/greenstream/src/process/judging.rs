@@ -143,7 +143,7 @@ impl Judging {
             }
             self.meter(set, meter, &mut rows, amendments, at, &mut quarantined)?;
             rows.shrink_to(FREE_ROWS_MAX);
-            held += self.windows.get(meter).rows.capacity();
+            held += self.windows.get(meter).rows.len();
             if held > self.window_readings {
                 // more than all windows may hold: those of the meters that follow are not kept
                 *self.windows.get(meter) = Window::unknown();

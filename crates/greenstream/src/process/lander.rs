@@ -1,8 +1,10 @@
 //! Lands files in groups, says what became of each, and hands the journal's new entries on.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use greenstream_core::Ts;
 
@@ -14,7 +16,7 @@ use super::waiting::{FAILURES_MAX, Waiting, bytes_of};
 use crate::clock;
 use crate::config::{Config, Rules};
 use crate::landing::{Body, Incoming, Landed, Landing, RetryBody, Source, head_of, name_of};
-use crate::outage::{Outages, Part, room};
+use crate::outage::{Outages, Part, free_bytes, room};
 use crate::queue::Queue;
 use crate::store::{Store, UploadStatus};
 
@@ -22,6 +24,10 @@ use crate::store::{Store, UploadStatus};
 const GROUP_FILES: usize = 512;
 /// Bytes that land as one group. Larger holds up the first upload of the group, smaller syncs more often.
 const GROUP_BYTES: u64 = 32 << 20;
+/// Deliveries that wait for room; with more of them landing waits too.
+const DELIVERIES_MAX: usize = 65_536;
+/// How often who waits for the database looks whether it is away.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How files are to be read, as far as the caller says it.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +79,8 @@ pub(super) struct Lander<'a> {
     /// Whether entries are handed on later where there is no room for them now. The journal keeps them.
     pub(super) patient: bool,
     pub(super) waiting: Waiting,
+    /// Deliveries of known bytes for which there was no room; patient landing does not wait for it.
+    pub(super) deliveries: VecDeque<Job>,
     pub(super) outages: &'a Outages,
     pub(super) landing_folder: PathBuf,
 }
@@ -80,6 +88,10 @@ pub(super) struct Lander<'a> {
 impl Lander<'_> {
     /// Hands on every journal entry that has not been; some later where landing must not wait for them.
     pub(super) fn enqueue(&mut self, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+        while !(self.patient && jobs.is_full()) {
+            let Some(delivery) = self.deliveries.pop_front() else { break };
+            jobs.push(delivery, 1).map_err(|_| ProcessError::Stopped)?;
+        }
         for entry in self.landing.entries_after(self.queued) {
             if self.patient && jobs.is_full() {
                 break;
@@ -126,16 +138,21 @@ impl Lander<'_> {
                     self.deliver(upload, name, at, jobs)?;
                     Note::Known(upload)
                 }
-                Landed::Refused { upload, feed: held, time_zone } => {
-                    if self.is_dead(upload)? {
+                Landed::Refused { upload, feed: held, time_zone } => match self.is_dead(upload)? {
+                    Some(true) => {
                         let body = RetryBody { upload, feed, time_zone: given.time_zone.clone(), meter };
                         self.landing.append(vec![(at, Body::Retry(body))])?;
                         self.enqueue(jobs)?;
                         Note::Retried(upload)
-                    } else {
-                        Note::Refused { upload, feed: held, time_zone }
                     }
-                }
+                    Some(false) => Note::Refused { upload, feed: held, time_zone },
+                    None => Note::Unread {
+                        problem: format!(
+                            "these bytes are upload {upload}, and while the database is away nobody can tell whether it is a dead letter"
+                        ),
+                        hint: "send them again when the database is back".to_owned(),
+                    },
+                },
                 Landed::Unread(error) => {
                     Note::Unread { problem: error.to_string(), hint: error.hint().to_string() }
                 }
@@ -144,23 +161,29 @@ impl Lander<'_> {
         Ok(notes)
     }
 
-    fn deliver(&self, upload: u32, name: String, at: Ts, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+    fn deliver(&mut self, upload: u32, name: String, at: Ts, jobs: &Queue<Job>) -> Result<(), ProcessError> {
         let job = Job { entry: 0, hash: String::new(), at, task: Task::Deliver { upload, name } };
+        if self.patient && jobs.is_full() && self.deliveries.len() < DELIVERIES_MAX {
+            self.deliveries.push_back(job);
+            return Ok(());
+        }
         jobs.push(job, 1).map_err(|_| ProcessError::Stopped)
     }
 
-    /// Whether an upload is a dead letter, once everything handed on so far is committed.
-    fn is_dead(&self, upload: u32) -> Result<bool, ProcessError> {
-        if self.patient && self.outages.is_out(Part::Database) {
-            // the file stays in the inbox and is offered again: others need not wait for the answer
-            return Ok(false);
-        }
-        if !self.committed.wait_for(self.queued) {
-            return Err(ProcessError::Stopped);
+    /// Whether an upload is a dead letter, once everything handed on so far is committed; none where the
+    /// database is away, for which patient landing does not wait.
+    fn is_dead(&self, upload: u32) -> Result<Option<bool>, ProcessError> {
+        while !self.committed.wait_at_most(self.queued, LOOK) {
+            if self.committed.has_given_up() {
+                return Err(ProcessError::Stopped);
+            }
+            if self.patient && self.outages.is_out(Part::Database) {
+                return Ok(None);
+            }
         }
         let store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let reader = Store::reader(store.path())?;
-        Ok(reader.upload(upload)?.is_some_and(|row| row.status == UploadStatus::Dead))
+        Ok(Some(reader.upload(upload)?.is_some_and(|row| row.status == UploadStatus::Dead)))
     }
 
     /// Lands files of the inbox, after those that could not land before. A full disk refuses files, not the
@@ -171,6 +194,7 @@ impl Lander<'_> {
         self.waiting.add(files);
         let files = self.waiting.take();
         if files.is_empty() {
+            self.look_whether_landing_works();
             return Ok(());
         }
         let (mut refused, mut failures) = (Vec::new(), 0);
@@ -199,6 +223,26 @@ impl Lander<'_> {
         Ok(())
     }
 
+    /// Ends a landing outage that senders met, who may be waiting for the service to be ready again before
+    /// they come back.
+    fn look_whether_landing_works(&mut self) {
+        if !(self.outages.is_out(Part::Landing) && self.waiting.is_empty() && self.waiting.is_due()) {
+            return;
+        }
+        let low = self.config.file.upload.free_bytes_min;
+        // bodies are received beside landing/, which may be a volume of its own
+        let has_room = [Some(self.landing_folder.as_path()), self.landing_folder.parent()]
+            .into_iter()
+            .flatten()
+            .all(|folder| free_bytes(folder).is_none_or(|free| free >= low));
+        if has_room && self.landing.probe().is_ok() {
+            self.outages.works(Part::Landing);
+            self.waiting.keep(Vec::new());
+        } else {
+            self.waiting.pause();
+        }
+    }
+
     /// Lands a group, all of it or none; false where that may go better later.
     fn land_files(&mut self, files: &[PathBuf], jobs: &Queue<Job>) -> Result<bool, ProcessError> {
         let given = Given::default();
@@ -225,15 +269,20 @@ impl Lander<'_> {
     /// Lands what came over the network and answers its senders. What passes (a full disk) is their answer
     /// too: they have the bytes still, and come again.
     pub(super) fn land_posted(&mut self, posted: Vec<Posted>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        // a large one lands alone, so that small ones do not wait until it is copied
+        // small ones first, so that they do not wait until large ones are copied
         let (small, large): (Vec<_>, Vec<_>) =
             posted.into_iter().partition(|one| matches!(one.bytes, Bytes::Memory(_)));
-        let mut groups: Vec<Vec<Posted>> = large.into_iter().map(|one| vec![one]).collect();
-        groups.insert(0, small);
-        for group in groups.into_iter().filter(|group| !group.is_empty()) {
-            self.land_senders(group, jobs)?;
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        for one in small.into_iter().chain(large) {
+            let size = one.bytes.len();
+            if bytes + size > GROUP_BYTES && !group.is_empty() {
+                self.land_senders(std::mem::take(&mut group), jobs)?;
+                bytes = 0;
+            }
+            bytes += size;
+            group.push(one);
         }
-        Ok(())
+        self.land_senders(group, jobs)
     }
 
     fn land_senders(&mut self, group: Vec<Posted>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
@@ -244,6 +293,9 @@ impl Lander<'_> {
             sources.push((source, one.name.clone()));
             senders.push((one.name, one.answer));
             staged.extend(file);
+        }
+        if sources.is_empty() {
+            return Ok(());
         }
         match self.land(sources, &Given::default(), jobs) {
             Ok(notes) => {

@@ -81,6 +81,7 @@ impl Pipeline<'_> {
     /// handed to the archive. The first error of any stage ends it and closes `entries`; what is
     /// committed by then stays, and the next run goes on from there.
     pub fn run(self, entries: &Queue<Job>, committed: &Committed) -> Result<(), ProcessError> {
+        committed.begin();
         let fate = Fate { stopped: AtomicBool::new(false), error: Mutex::new(None), entries };
         let to_writer: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
         let to_sync: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
@@ -146,6 +147,10 @@ impl Pipeline<'_> {
         });
         match fate.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
+            // whoever stops says why, or much would be taken for done
+            None if fate.stopped.into_inner() => {
+                Err(ProcessError::Internal("the pipeline stopped, and no stage said why".to_owned()))
+            }
             None => Ok(()),
         }
     }

@@ -91,6 +91,14 @@ impl Drop for Staged {
 }
 
 impl Bytes {
+    /// How many, as far as the file says it.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Bytes::Memory(bytes) => bytes.len() as u64,
+            Bytes::Staged(staged) => std::fs::metadata(staged.path()).map_or(0, |found| found.len()),
+        }
+    }
+
     /// Where landing reads them, and what keeps them there until it has.
     pub(super) fn source(self) -> (Source, Option<Staged>) {
         match self {

@@ -1,7 +1,9 @@
 //! One home with all its parts open: lands files, processes what the journal holds, decides, and
 //! leaves the archive in order.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::archivist::Archivist;
@@ -160,6 +162,11 @@ impl Service {
         Arc::clone(&self.store)
     }
 
+    /// Whether the journal holds entries that are not processed.
+    pub fn is_behind(&self) -> bool {
+        self.landing.head().0 > self.committed.entry()
+    }
+
     /// Processes whatever the journal holds beyond the store's position.
     ///
     /// # Errors
@@ -269,7 +276,7 @@ impl Service {
     pub fn send_alerts(&self) -> Result<(), ProcessError> {
         let targets = Targets::new(&self.config.file.alerts);
         targets.record(&self.outages, &self.store)?;
-        let sent = targets.send_waiting(&self.store)?;
+        let sent = targets.send_waiting(&self.store, &AtomicBool::new(false))?;
         if let Some(problem) = sent.failed {
             tracing::error!("{problem}; alerts wait in the outbox for `greenstream run`");
         }
@@ -306,12 +313,17 @@ impl Service {
     ) -> Result<(), ProcessError> {
         let attempts = Attempts::new(self.home.folder());
         let next = self.committed.entry() + 1;
-        if self.landing.head().0 >= next {
+        if self.is_behind() {
             let failed = |source| ProcessError::Io { path: self.home.folder().to_owned(), source };
             let count = attempts.begin(next).map_err(failed)?;
             if count >= CAREFUL_FROM {
                 tracing::warn!(entry = next, count, "processing died here before: one entry at a time");
-                self.one_by_one(&attempts, next, count)?;
+                let outcome = self.one_by_one(&attempts, next, count);
+                if outcome.is_err() {
+                    // the process has survived: what failed is not the upload's doing
+                    attempts.end();
+                }
+                outcome?;
             }
         }
         let outcome = self.pipeline(None, source);
@@ -351,6 +363,7 @@ impl Service {
             last: alone.map_or(u64::MAX, |(entry, _)| entry),
             patient: false,
             waiting: Waiting::new(),
+            deliveries: VecDeque::new(),
             outages: &self.outages,
             landing_folder: self.home.landing(),
         };

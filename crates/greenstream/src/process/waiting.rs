@@ -31,7 +31,7 @@ impl Waiting {
 
     /// The files to try now; none while a pause lasts.
     pub(super) fn take(&mut self) -> Vec<PathBuf> {
-        if Instant::now() < self.again { Vec::new() } else { std::mem::take(&mut self.files) }
+        if self.is_due() { std::mem::take(&mut self.files) } else { Vec::new() }
     }
 
     /// Keeps what could not land for after a pause, which grows until everything has landed.
@@ -41,7 +41,17 @@ impl Waiting {
             return;
         }
         self.files.splice(0..0, files);
+        self.pause();
+    }
+
+    /// Begins a pause, longer than the last.
+    pub(super) fn pause(&mut self) {
         self.again = Instant::now() + self.pauses.next().unwrap_or_default();
+    }
+
+    /// Whether no pause lasts.
+    pub(super) fn is_due(&self) -> bool {
+        Instant::now() >= self.again
     }
 
     pub(super) fn is_empty(&self) -> bool {

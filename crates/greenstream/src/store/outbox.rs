@@ -39,13 +39,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn mark_sent_by_key(&mut self, key: &str, at: Ts) -> Result<(), StoreError> {
-        self.conn
-            .execute(
-                "UPDATE t_alert SET sent_at = coalesce(sent_at, ?2) WHERE key = ?1",
-                params![key, at.micros()],
-            )
-            .doing("mark an alert as sent")?;
-        Ok(())
+        let mark = "UPDATE t_alert SET sent_at = coalesce(sent_at, ?2) WHERE key = ?1";
+        self.change(|conn| {
+            conn.execute(mark, params![key, at.micros()]).doing("mark an alert as sent")?;
+            Ok(())
+        })
     }
 
     /// Says that sending an alert failed at `at`: one attempt more.

@@ -52,15 +52,13 @@ impl Bell {
 
 impl Inbox {
     /// Begins to watch a folder. Where the system gives no events, it is listed every two seconds instead,
-    /// with a warning.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the folder cannot be listed.
-    pub fn watch(folder: &Path) -> Result<Inbox, Error> {
+    /// with a warning. A folder that cannot be listed is told by [`Inbox::next`].
+    #[must_use]
+    pub fn watch(folder: &Path) -> Inbox {
         Inbox::watch_at(folder, PACE)
     }
 
-    fn watch_at(folder: &Path, pace: Pace) -> Result<Inbox, Error> {
+    fn watch_at(folder: &Path, pace: Pace) -> Inbox {
         let (tell, heard) = channel();
         let mut inbox = Inbox {
             folder: folder.to_owned(),
@@ -73,8 +71,11 @@ impl Inbox {
             rung: false,
         };
         inbox.listen();
-        inbox.scan(Instant::now())?;
-        Ok(inbox)
+        if inbox.scan(Instant::now()).is_err() {
+            // the next call tries again, and says why
+            inbox.next_scan = Instant::now();
+        }
+        inbox
     }
 
     /// Lets a bell end the waits of [`Inbox::next`] from now on.
@@ -246,7 +247,7 @@ mod tests {
     #[test]
     fn a_file_written_in_pieces_is_taken_when_it_is_closed_and_not_before() {
         let dir = tempfile::tempdir().unwrap();
-        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY);
         let mut file = fs::File::create(dir.path().join("slow.csv")).unwrap();
         while !inbox.settling.is_busy("slow.csv".as_ref()) {
             assert!(inbox.next(Duration::from_millis(10)).unwrap().is_empty());
@@ -270,7 +271,7 @@ mod tests {
         let (outside, inside) = (dir.path().join("outside"), dir.path().join("inbox"));
         fs::create_dir_all(&outside).unwrap();
         fs::create_dir_all(&inside).unwrap();
-        let mut inbox = Inbox::watch_at(&inside, HEARD_ONLY).unwrap();
+        let mut inbox = Inbox::watch_at(&inside, HEARD_ONLY);
         fs::write(inside.join("z.csv"), "closed").unwrap();
         fs::write(outside.join("a.csv"), "moved").unwrap();
         fs::rename(outside.join("a.csv"), inside.join("a.csv")).unwrap();
@@ -290,7 +291,7 @@ mod tests {
             let at = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
             fs::File::options().append(true).open(dir.path().join(name)).unwrap().set_modified(at).unwrap();
         }
-        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY);
         assert!(inbox.next(Duration::ZERO).unwrap().is_empty());
         hurry(&mut inbox);
         assert_eq!(names(&taken(&mut inbox, 2)), ["a.csv", "b.csv"]);
@@ -301,7 +302,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let inside = dir.path().join("inbox");
         fs::create_dir(&inside).unwrap();
-        let mut inbox = Inbox::watch_at(&inside, QUICK).unwrap();
+        let mut inbox = Inbox::watch_at(&inside, QUICK);
         fs::write(dir.path().join("secret"), "x").unwrap();
         symlink(dir.path().join("secret"), inside.join("link.csv")).unwrap();
         symlink(dir.path().join("secret"), dir.path().join("moved.csv")).unwrap();
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn a_bell_ends_the_wait_once() {
         let dir = tempfile::tempdir().unwrap();
-        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY);
         let bell = Bell::default();
         bell.ring();
         inbox.hang(&bell);
@@ -339,7 +340,7 @@ mod tests {
     fn a_file_that_did_not_land_is_offered_again() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a.csv"), "x").unwrap();
-        let mut inbox = Inbox::watch_at(dir.path(), QUICK).unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), QUICK);
         for _ in 0..3 {
             assert_eq!(names(&inbox.next(LONG).unwrap()), ["a.csv"]);
         }
@@ -348,7 +349,7 @@ mod tests {
     #[test]
     fn a_burst_comes_in_batches() {
         let dir = tempfile::tempdir().unwrap();
-        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY).unwrap();
+        let mut inbox = Inbox::watch_at(dir.path(), HEARD_ONLY);
         for i in 0..600 {
             fs::write(dir.path().join(format!("{i:03}")), "x").unwrap();
         }
@@ -365,9 +366,9 @@ mod tests {
     fn a_folder_that_is_gone_is_an_error_and_watched_again_once_it_is_back() {
         let dir = tempfile::tempdir().unwrap();
         let inside = dir.path().join("inbox");
-        assert!(Inbox::watch(&inside).is_err());
+        assert!(Inbox::watch(&inside).next(Duration::ZERO).is_err());
         fs::create_dir(&inside).unwrap();
-        let mut inbox = Inbox::watch_at(&inside, QUICK).unwrap();
+        let mut inbox = Inbox::watch_at(&inside, QUICK);
         fs::remove_dir(&inside).unwrap();
         let deadline = Instant::now() + LONG;
         while inbox.next(Duration::from_millis(5)).is_ok() {

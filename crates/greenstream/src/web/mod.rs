@@ -156,8 +156,8 @@ impl Server {
         let folder = home.receiving();
         let receiver = Receiver::new(folder.clone(), file.upload)
             .map_err(|source| ServeError::Receiving { folder: folder.display().to_string(), source })?;
-        let places = Arc::new(Places::new(home.layout().clone(), READERS, outages));
-        let uploads = Arc::new(Uploads { receiver, intake });
+        let places = Arc::new(Places::new(home.layout().clone(), READERS, Arc::clone(&outages)));
+        let uploads = Arc::new(Uploads { receiver, intake, outages });
         let router = router(places, token.map(Arc::new), uploads);
         let keys = file.serve.clone();
         let (stop, stopped) = watch::channel(false);

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::digest::Digests;
 use super::problem::{BODY_SLOW, BODY_TOO_LARGE, BODY_TRUNCATED, DISK_LOW, LANDING_FAILED, Problem};
 use crate::config::UploadKeys;
+use crate::outage::free_bytes;
 use crate::process::{Bytes, Staged};
 
 /// What is held of a body in memory; a longer one goes to a file as it comes. Larger lets a thousand
@@ -121,10 +122,14 @@ impl Receiver {
         BODY_TOO_LARGE.because(format!("the body has more than {} bytes", self.keys.bytes_max))
     }
 
+    /// Whether the disk has less room than any upload must leave.
+    pub fn is_full(&self) -> bool {
+        free_bytes(&self.folder).is_some_and(|free| free < self.keys.free_bytes_min)
+    }
+
     /// Refuses what would leave too little of the disk: `bytes` more here, and as many again where they land.
     fn look(&self, bytes: u64) -> Result<(), Problem> {
-        let free = rustix::fs::statvfs(&self.folder).map_err(|error| failed(&error.into()))?;
-        let free = free.f_bavail.saturating_mul(free.f_frsize);
+        let free = free_bytes(&self.folder).unwrap_or_default();
         let needed = bytes.saturating_mul(2).saturating_add(self.keys.free_bytes_min);
         if free < needed {
             return Err(DISK_LOW.because(format!("{free} bytes are free, and {needed} are needed")));

@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::digest::Digests;
-use super::problem::{BYTES_KNOWN, LANDING_BUSY, LANDING_FAILED, NAME_UNFIT, Problem, RANGE_UNFIT};
+use super::problem::{BYTES_KNOWN, DISK_LOW, LANDING_BUSY, LANDING_FAILED, NAME_UNFIT, Problem, RANGE_UNFIT};
 use super::receive::Receiver;
 use crate::landing::name_as_text;
+use crate::outage::{Outages, Part};
 use crate::process::{Note, Posted, Receipt};
 use crate::trigger::Bell;
 
@@ -55,6 +56,8 @@ impl Posts {
 pub struct Uploads {
     pub receiver: Receiver,
     pub intake: Intake,
+    /// Where it says that nothing can be received.
+    pub outages: Arc<Outages>,
 }
 
 /// Answers the route.
@@ -83,7 +86,14 @@ impl Uploads {
         if self.intake.posts.capacity() == 0 {
             return Err(busy());
         }
-        let bytes = self.receiver.receive(body, length(&head.headers), digests).await?;
+        let received = self.receiver.receive(body, length(&head.headers), digests).await;
+        if let Err(problem) = &received
+            && problem.code() == DISK_LOW.code
+            && self.receiver.is_full()
+        {
+            self.outages.fail(Part::Landing, problem.detail().to_owned(), "free some of the disk");
+        }
+        let bytes = received?;
         let (answer, answered) = oneshot::channel();
         self.intake.posts.try_send(Posted { name, bytes, answer }).map_err(|_| busy())?;
         self.intake.bell.ring();
@@ -161,7 +171,7 @@ mod tests {
         let keys = crate::config::UploadKeys { free_bytes_min: 0, ..Default::default() };
         let receiver = Receiver::new(folder.join("receiving"), keys).unwrap();
         let (intake, posts) = intake(Bell::default());
-        (Arc::new(Uploads { receiver, intake }), posts)
+        (Arc::new(Uploads { receiver, intake, outages: Arc::default() }), posts)
     }
 
     /// The code of the problem, or none where it was acknowledged.

@@ -144,3 +144,22 @@ fn killed_between_sending_and_recording_the_same_key_is_sent_again() {
     assert_eq!(asked.len(), 4, "sent again after it was recorded: {asked:?}");
     assert_eq!(asked.iter().map(|asked| &asked.key).collect::<BTreeSet<_>>().len(), 1);
 }
+
+/// Until now a service that was told to stop sent all that waited first.
+#[test]
+fn a_target_that_answers_slowly_does_not_hold_up_the_end() {
+    let hook = Hook::start(|_| {
+        std::thread::sleep(Duration::from_secs(2));
+        Answer::taken()
+    });
+    let home = Home::new();
+    home.configure("greenstream.toml", &hook.configuration());
+    let service = home.serve();
+    for number in 0..10 {
+        send_bad(&home, number);
+    }
+    eventually("the target is asked", || (!hook.asked().is_empty()).then_some(()));
+    let began = Instant::now();
+    assert_eq!(service.terminate().0, 0);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
