@@ -120,7 +120,7 @@ pub struct UploadKeys {
 pub struct SizeKeys {
     /// Largest decoded content of one upload in bytes. Default 1 GiB; more is a dead letter.
     pub upload_bytes_max: u64,
-    /// Readings held in memory as context of the rules, 32 bytes each. Default 7,000,000.
+    /// Readings held in memory as context of the rules, 16 bytes each. Default 7,000,000.
     pub window_readings: usize,
     /// Bytes of readings held for the archive before a closed day is written early. Default 128 MiB.
     pub archive_buffer_bytes: usize,

@@ -424,6 +424,7 @@ fn a_disk_with_too_little_room_refuses_and_says_when_to_come_again() {
     let body = rows("M", 100);
     let service = serve(&home, "[upload]\nfree_bytes_min = 4000000000000000\n");
     put(&service, "a", "", &body).refuses(503, "disk_low");
+    assert!(service.get("/readyz").0.contains("503"), "health says it too");
     service.terminate();
     nothing_landed(&home);
     let service = serve(&home, "[upload]\nfree_bytes_min = 0\n");

@@ -33,7 +33,7 @@ pub fn check(file: &File) -> Result<(), ConfigError> {
         ("upload.gap_seconds", upload.gap_seconds, 1, DAY_SECONDS),
         ("upload.body_seconds", upload.body_seconds, 1, DAY_SECONDS),
         ("upload.rate_min", upload.rate_min, 0, 1 << 30),
-        ("upload.free_bytes_min", upload.free_bytes_min, 0, 1 << 50),
+        ("upload.free_bytes_min", upload.free_bytes_min, 0, 1 << 60),
     ] {
         if !(min..=max).contains(&value) {
             return Err(ConfigError::new(
@@ -99,7 +99,7 @@ mod tests {
         check_bound(|file, value| file.upload.gap_seconds = value, 1, 86_400);
         check_bound(|file, value| file.upload.body_seconds = value, 1, 86_400);
         check_bound(|file, value| file.upload.rate_min = value, 0, 1 << 30);
-        check_bound(|file, value| file.upload.free_bytes_min = value, 0, 1 << 50);
+        check_bound(|file, value| file.upload.free_bytes_min = value, 0, 1 << 60);
     }
 
     #[test]
