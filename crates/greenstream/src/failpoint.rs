@@ -183,7 +183,10 @@ mod armed {
                 Ok(())
             }
             "stop" => {
-                Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status()?;
+                // this thread waits for the shell, which ends once every thread stands still: a stop
+                // reaches the others a moment later
+                let stop = "kill -STOP $1; until ! grep -qv ') T' /proc/$1/task/*/stat; do :; done";
+                Command::new("sh").args(["-c", stop, "sh", &std::process::id().to_string()]).status()?;
                 Ok(())
             }
             _ => Err(io::Error::other(format!("fail point {point}"))),
