@@ -122,7 +122,7 @@ pub struct SizeKeys {
     pub upload_bytes_max: u64,
     /// Readings held in memory as context of the rules, 16 bytes each. Default 7,000,000.
     pub window_readings: usize,
-    /// Bytes of readings held for the archive before a closed day is written early. Default 128 MiB.
+    /// Bytes of readings held for the archive before a closed day is written early. Default 96 MiB: a day of 50,000 meters, and what comes late for the day before.
     pub archive_buffer_bytes: usize,
     /// Rows in one database transaction of several uploads. Default 200,000.
     pub commit_rows: usize,
@@ -187,7 +187,7 @@ impl Default for SizeKeys {
         SizeKeys {
             upload_bytes_max: 1 << 30,
             window_readings: 7_000_000,
-            archive_buffer_bytes: 128 << 20,
+            archive_buffer_bytes: 96 << 20,
             commit_rows: 200_000,
             workers: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
         }

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: greenstream_allocator::MiMalloc = greenstream_allocator::MiMalloc;
 
 fn main() -> ExitCode {
+    greenstream_allocator::give_back_soon();
     greenstream::cli::main()
 }

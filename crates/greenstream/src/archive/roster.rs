@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-/// Rows at which a file is cut in two: about 5 MB at the field's usual density. Larger files make a
-/// late reading dearer (it rewrites one file), smaller ones cost every reader an open and a footer.
-pub(super) const FILE_ROWS_MAX: u64 = 1_500_000;
+/// Rows at which a file is cut in two: about 3 MB at the field's usual density. Larger files make a
+/// late reading dearer (it rewrites one file), smaller ones cost every reader an open and a footer. Two of them are in memory at once while a day is written.
+pub(super) const FILE_ROWS_MAX: u64 = 800_000;
 
 /// Collects meters and their rows, in any order.
 #[derive(Default)]

@@ -16,8 +16,9 @@ use crate::landing::{Failure, Objects};
 /// Bytes read and decoded at a time.
 const BLOCK: usize = 1 << 20;
 /// Content up to this size is kept until its rows are judged, for the raw text of those that are
-/// quarantined; of larger uploads it is read again from the landing zone.
-const KEPT_BYTES_MAX: usize = 32 << 20;
+/// quarantined; of larger uploads it is read again from the landing zone, which costs them a hundredth of
+/// their time (and a small one as much as its decoding).
+const KEPT_BYTES_MAX: usize = 2 << 20;
 
 /// Decodes uploads of one landing zone under one set of rules.
 pub struct Preparer {
@@ -145,7 +146,7 @@ impl Preparer {
             .written_in(feed.encoding);
         let mut stream = decoder.stream();
         let landed_bytes = usize::try_from(landed.bytes).unwrap_or(usize::MAX);
-        let mut content = Some(Vec::with_capacity(landed_bytes.min(KEPT_BYTES_MAX)));
+        let mut content = (landed_bytes <= KEPT_BYTES_MAX).then(|| Vec::with_capacity(landed_bytes));
         let mut block = vec![0; BLOCK];
         let mut bytes = 0;
         loop {
