@@ -119,7 +119,7 @@ fn overview(places: &Places, reader: &Reader, status: &Value, asked: &Asked) -> 
     Ok(Overview {
         here: "overview",
         q: String::new(),
-        status: status.to_string(),
+        status: seen(status),
         balanced: status["rows"]["balanced"] == Value::Bool(true),
         books: books(status),
         tiles: tiles(status, open),
@@ -135,6 +135,13 @@ fn overview(places: &Places, reader: &Reader, status: &Value, asked: &Asked) -> 
         dead: reader.newest_dead(DEAD)?.into_iter().map(dead).collect(),
         uploads: uploads.into_iter().map(upload).collect(),
     })
+}
+
+/// The status without what other programs change from moment to moment, as the script compares it.
+fn seen(status: &Value) -> String {
+    let mut seen = status.clone();
+    seen.as_object_mut().map(|keys| keys.shift_remove("free_bytes"));
+    seen.to_string()
 }
 
 fn number(status: &Value, key: &str) -> u64 {

@@ -107,8 +107,9 @@ async function watch(load) {
     await new Promise((done) => setTimeout(done, 5000));
     if (document.hidden) continue;
     try {
-      const now = JSON.stringify(await page.json("/api/status"));
-      if (now === document.querySelector("[data-status]").dataset.status) continue;
+      // the disk's room changes from moment to moment, and is not shown
+      const { free_bytes, ...now } = await page.json("/api/status");
+      if (JSON.stringify(now) === document.querySelector("[data-status]").dataset.status) continue;
       await refresh();
       if (load) await load();
     } catch {
