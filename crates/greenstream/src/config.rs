@@ -38,7 +38,7 @@ pub use keys::{position, value_spans};
 pub use origin::Origins;
 pub use rulebook::{Rulebook, Rules};
 pub use services::{
-    ArchiveKeys, InboxKeys, LandingKeys, NatsKeys, ObjectKeys, SqsKeys, StoreKeys, TriggerKeys,
+    ArchiveKeys, InboxKeys, LandingKeys, NatsKeys, ObjectsKeys, SqsKeys, StoreKeys, TriggerKeys,
 };
 pub use table::{KEYS, Key, Kind};
 pub use token::{TOKEN_VARIABLE, Token};
@@ -74,14 +74,18 @@ impl Keys {
         let one = |error| vec![error];
         let text = read_text(path).map_err(one)?;
         let place = path.display().to_string();
-        let file = parse_file(&place, &text);
-        let overrides = match (&file, Overrides::of_environment()) {
-            (Ok(_), Ok(overrides)) => overrides,
-            (Ok(_), Err(problems)) => return Err(problems),
-            (Err(_), Ok(_)) => Overrides::default(),
-            (Err(_), Err(problems)) => return Err(file.err().into_iter().chain(problems).collect()),
+        let (overrides, mut problems) = match Overrides::of_environment() {
+            Ok(overrides) => (overrides, Vec::new()),
+            Err(problems) => (Overrides::default(), problems),
         };
-        let file = file.map_err(one)?;
+        let file = match parse_file(&place, &text) {
+            Ok(file) if problems.is_empty() => file,
+            Ok(_) => return Err(problems),
+            Err(error) => {
+                problems.insert(0, error);
+                return Err(problems);
+            }
+        };
         let unread = |error: toml::de::Error| one(syntax(&place, &text, &error));
         let written: Table = toml::from_str(&text).map_err(unread)?;
         let file = if overrides.is_empty() {

@@ -122,7 +122,7 @@ fn a_secret_may_stand_in_the_environment_and_is_not_shown() {
     }
     // the same in the file is refused
     home.configure("greenstream.toml", &format!("[store]\nurl = \"{}\"\n", url.1));
-    home.run(&["check-config"]).exits(78).says("password_file").says("GREENSTREAM__STORE__URL");
+    home.run(&["check-config"]).exits(78).says("password_file").says("PGPASSWORD");
 }
 
 #[test]

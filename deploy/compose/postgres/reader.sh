@@ -5,6 +5,7 @@ set -eu
 psql --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
 \set password `cat /run/secrets/reader-password`
 create role greenstream_reader login password :'password';
+alter role greenstream_reader set search_path = greenstream;
 alter role greenstream_reader set default_transaction_read_only = on;
 alter role greenstream_reader set statement_timeout = '30s';
 SQL

@@ -86,7 +86,7 @@ struct Parts<'a> {
 
 /// Names of query parameters whose values are no secrets: what PostgreSQL's addresses take.
 fn is_harmless(name: &str) -> bool {
-    const HARMLESS: [&str; 9] = [
+    const HARMLESS: [&str; 11] = [
         "application_name",
         "channel_binding",
         "connect_timeout",
@@ -94,7 +94,9 @@ fn is_harmless(name: &str) -> bool {
         "keepalives",
         "options",
         "port",
+        "schema",
         "sslmode",
+        "sslrootcert",
         "user",
     ];
     HARMLESS.contains(&name)

@@ -92,8 +92,8 @@ mod tests {
         check_bound(|file, value| file.archive.lag_seconds = value, 0, 86_400);
         check_bound(|file, value| file.archive.closed_day_lag_seconds = value, 0, 86_400);
         check_bound(|file, value| file.archive.retention_seconds = value, 0, 30 * 86_400);
-        check_bound(|file, value| file.landing.object_lock_days = value, 0, 36_500);
-        check_bound(|file, value| file.objects.retries_max = size(value), 0, 100);
+        check_bound(|file, value| file.landing.object_lock_days = u32::try_from(value).ok(), 1, 36_500);
+        check_bound(|file, value| file.objects.retries_max = u32::try_from(value).unwrap(), 0, 100);
         check_bound(|file, value| file.objects.request_seconds = value, 1, 3_600);
         check_bound(|file, value| file.trigger.sqs.visibility_seconds = value, 10, 43_200);
         check_bound(|file, value| file.serve.connections_max = size(value), 1, 100_000);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::services::{ArchiveKeys, InboxKeys, LandingKeys, ObjectKeys, StoreKeys, TriggerKeys};
+use super::services::{ArchiveKeys, InboxKeys, LandingKeys, ObjectsKeys, StoreKeys, TriggerKeys};
 use crate::landing::UPLOAD_BYTES_MAX;
 
 /// `greenstream.toml`, every key optional.
@@ -31,7 +31,7 @@ pub struct File {
     /// Where files come in besides the home's folder.
     pub inbox: InboxKeys,
     /// What all object stores share.
-    pub objects: ObjectKeys,
+    pub objects: ObjectsKeys,
     /// What tells of new files.
     pub trigger: TriggerKeys,
     /// Where alerts go besides the log.
@@ -123,7 +123,7 @@ impl Default for File {
             landing: LandingKeys::default(),
             archive: ArchiveKeys::default(),
             inbox: InboxKeys::default(),
-            objects: ObjectKeys::default(),
+            objects: ObjectsKeys::default(),
             trigger: TriggerKeys::default(),
             alerts: AlertKeys::default(),
             serve: ServeKeys::default(),

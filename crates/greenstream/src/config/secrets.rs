@@ -21,7 +21,11 @@ pub fn check(file: &Table) -> Vec<ConfigError> {
                 "alerts.webhook" => "put the address into a file of its own and name that in `webhook_file`",
                 _ => "leave it out; credentials come from the cloud's usual environment variables or files",
             };
-            let hint = format!("{hint}; or the whole address from the variable {}", key.variable());
+            // the database's address is refused with a password wherever it is from
+            let hint = match key.name {
+                "store.url" => hint.to_owned(),
+                _ => format!("{hint}; or the whole address from the variable {}", key.variable()),
+            };
             problems.push(ConfigError::new(ConfigProblem::Value, key.name, problem, hint));
         }
     }
@@ -63,7 +67,7 @@ mod tests {
     fn a_secret_in_the_file_is_refused_with_the_way_out_and_not_told() {
         for (text, key, hint) in [
             ("[store]\nurl = 'postgresql://gs:canary@db/m'", "store.url", "password_file"),
-            ("[store]\nurl = 'postgresql://gs@db/m?password=canary'", "store.url", "GREENSTREAM__STORE__URL"),
+            ("[store]\nurl = 'postgresql://gs@db/m?password=canary'", "store.url", "PGPASSWORD"),
             ("[landing]\nurl = 's3://KEY:canary@b'", "landing.url", "environment variables"),
             ("[archive]\nurl = 'az://c/p?sig=canary'", "archive.url", "environment variables"),
             ("[trigger.nats]\nurl = 'nats://canary@b:4222'", "trigger.nats.url", "credentials_file"),

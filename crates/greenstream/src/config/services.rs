@@ -25,8 +25,9 @@ pub struct StoreKeys {
 pub struct LandingKeys {
     /// `s3://BUCKET/PREFIX`, `gs://`, `az://` or `file://`. Default none: `landing/` of the home.
     pub url: Option<Address>,
-    /// Days for which the store keeps each object from being changed or removed. Default 0: no such lock.
-    pub object_lock_days: u64,
+    /// Days for which what has landed may not be changed or removed, in a bucket with Object Lock. Default none:
+    /// what the bucket itself says.
+    pub object_lock_days: Option<u32>,
 }
 
 /// `[archive]`
@@ -55,14 +56,14 @@ pub struct InboxKeys {
 /// `[objects]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ObjectKeys {
+pub struct ObjectsKeys {
     /// The address of a server that speaks S3 and is not AWS. Default none: the cloud's own.
     pub endpoint: Option<Address>,
     /// The region of the buckets. Default none: that of the cloud's usual environment variables.
     pub region: Option<String>,
-    /// Tries after the first one of each request. Default 10.
-    pub retries_max: usize,
-    /// Longest time for one request, in seconds. Default 30.
+    /// How often a request is tried again before the outage is one. Default 5.
+    pub retries_max: u32,
+    /// Longest time for one request, in seconds; after as much in all no try begins. Default 30.
     pub request_seconds: u64,
 }
 
@@ -99,8 +100,8 @@ pub struct NatsKeys {
     pub url: Option<Address>,
     /// The stream. Default `GREENSTREAM`.
     pub stream: String,
-    /// The subject of the events. Default `greenstream.uploads`.
-    pub subject: String,
+    /// Which of the stream's subjects are read. Default none: all.
+    pub subject: Option<String>,
     /// The durable consumer that all processes share. Default `greenstream`.
     pub consumer: String,
     /// The file with the credentials, beside the configuration file. Default none.
@@ -113,9 +114,9 @@ impl Default for ArchiveKeys {
     }
 }
 
-impl Default for ObjectKeys {
+impl Default for ObjectsKeys {
     fn default() -> Self {
-        ObjectKeys { endpoint: None, region: None, retries_max: 10, request_seconds: 30 }
+        ObjectsKeys { endpoint: None, region: None, retries_max: 5, request_seconds: 30 }
     }
 }
 
@@ -130,7 +131,7 @@ impl Default for NatsKeys {
         NatsKeys {
             url: None,
             stream: "GREENSTREAM".to_owned(),
-            subject: "greenstream.uploads".to_owned(),
+            subject: None,
             consumer: "greenstream".to_owned(),
             credentials_file: None,
         }

@@ -114,8 +114,8 @@ pub const KEYS: [Key; 45] = [
         "landing.object_lock_days",
         "days",
         // a century: nobody can remove what is locked, not even its owner
-        Kind::Whole(0, 36_500),
-        "How long the store keeps each object from being changed or removed; 0 for no such lock.",
+        Kind::Whole(1, 36_500),
+        "How long what has landed may not be changed or removed, in a bucket with Object Lock; without it what the bucket says.",
     ),
     key("archive.url", "address", OBJECTS, "Where the Delta tables are; without it `archive/` of the home."),
     key(
@@ -149,8 +149,18 @@ pub const KEYS: [Key; 45] = [
         Kind::Text,
         "The region of the buckets; without it that of the environment.",
     ),
-    key("objects.retries_max", "tries", Kind::Whole(0, 100), "Tries after the first one of each request."),
-    key("objects.request_seconds", "s", Kind::Whole(1, 3_600), "Longest time for one request."),
+    key(
+        "objects.retries_max",
+        "tries",
+        Kind::Whole(0, 100),
+        "How often a request is tried again before the outage is one.",
+    ),
+    key(
+        "objects.request_seconds",
+        "s",
+        Kind::Whole(1, 3_600),
+        "Longest time for one request; after as much in all no try begins.",
+    ),
     key(
         "trigger.sqs.queue_url",
         "address",
@@ -168,7 +178,12 @@ pub const KEYS: [Key; 45] = [
     ),
     key("trigger.nats.url", "address", Kind::Address(&["nats", "tls"]), "A NATS server with JetStream."),
     key("trigger.nats.stream", "stream", Kind::Text, "The stream that holds the events."),
-    key("trigger.nats.subject", "subject", Kind::Text, "The subject of the events."),
+    key(
+        "trigger.nats.subject",
+        "subject",
+        Kind::Text,
+        "Which of the stream's subjects are read; without it all.",
+    ),
     key("trigger.nats.consumer", "consumer", Kind::Text, "The durable consumer that all processes share."),
     key("trigger.nats.credentials_file", BESIDE, Kind::Text, "File with the credentials for the server."),
     key("alerts.webhook", "address", HTTP, "An address that takes a POST of JSON for each alert."),

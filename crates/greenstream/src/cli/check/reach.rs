@@ -28,7 +28,7 @@ struct Check {
 }
 
 /// What there is, in the order in which an upload meets it.
-const CHECKS: [Check; 10] = [
+static CHECKS: [Check; 10] = [
     Check { service: "home", place: |asked| shown(&asked.home), ask: |asked| folder(&asked.home) },
     Check {
         service: "landing folder",
@@ -70,7 +70,7 @@ const CHECKS: [Check; 10] = [
 ];
 
 /// The webhook is asked like the others, but its address is never shown.
-const WEBHOOK: Check = Check {
+static WEBHOOK: Check = Check {
     service: "webhook",
     place: |asked| asked.file().alerts.webhook.as_ref().map(|_| "set, not shown".to_owned()),
     ask: webhook,
