@@ -183,7 +183,7 @@ def together(binary: str, scratch: Path, what: str, applied: list[dict]) -> None
         if document["kind"] == "ScaledObject":
             need(("Deployment", document["spec"]["scaleTargetRef"]["name"]) in of, f"{what}: scales nothing")
             for trigger in document["spec"]["triggers"]:
-                need(trigger["metadata"].get("queueURLFromEnv", "HOME") in [*variables, "HOME"], f"{what}: no such variable")
+                need(trigger["metadata"].get("queueURLFromEnv") in [None, *variables], f"{what}: no such variable")
                 for name in ("stream", "consumer"):
                     ours = variables.get(f"GREENSTREAM__TRIGGER__NATS__{name.upper()}")
                     need(trigger["metadata"].get(name) in (None, ours), f"{what}: another {name}")
