@@ -23,7 +23,7 @@ pub struct HealthArgs {
 /// Carries out `health`: exit 69 where the service is not well.
 pub fn health(cli: &Cli, args: &HealthArgs) -> Result<ExitCode, Failure> {
     let listen = open::config(cli)?.file.serve.listen;
-    let address = web::address(&listen, true)?;
+    let address = from_here(web::address(&listen, true)?);
     let path = if args.live { "/livez" } else { "/readyz" };
     let told = ask(address, path).map_err(|problem| {
         let hint = "start it with `greenstream run`, and look at its log";
@@ -39,7 +39,7 @@ pub fn health(cli: &Cli, args: &HealthArgs) -> Result<ExitCode, Failure> {
 
 /// Asks a service of this machine, by the address that it listens on.
 pub fn ask(listens: SocketAddr, path: &str) -> Result<String, String> {
-    let address = SocketAddr::new(from_here(listens.ip()), listens.port());
+    let address = from_here(listens);
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(ANSWER_TIME_MAX))
         .max_redirects(0)
@@ -61,10 +61,11 @@ pub fn ask(listens: SocketAddr, path: &str) -> Result<String, String> {
 }
 
 /// The address of every interface is none to ask.
-fn from_here(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+fn from_here(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
     }
+    address
 }
