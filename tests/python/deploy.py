@@ -205,9 +205,10 @@ def systemd(binary: str, scratch: Path) -> str:
     variables["GREENSTREAM_HOME"] = str(scratch / "home")
     config = scratch / "unit.toml"
     config.write_text("[serve]\nlisten = \"127.0.0.1:0\"\n")
-    line = next(value for name, value in settings if name == "ExecStartPre")
+    line = next(value for name, value in settings if name == "ExecStart")
     words = line.replace("/usr/local/bin/greenstream", binary).replace("/etc/greenstream/greenstream.toml", str(config))
-    tool(*words.split(), env=bare(variables))
+    need(words.endswith(" run"), "the unit starts something else")
+    tool(*words.removesuffix(" run").split(), "check-config", "--level", "reachability", env=bare(variables))
     maximum = next(value for name, value in settings if name == "MemoryMax")
     holds(check_config(binary, "meaning", variables, "--config", config), int(maximum.removesuffix("G")) * GIB, "systemd")
     if shutil.which("systemd-analyze") is None:
