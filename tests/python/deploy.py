@@ -207,7 +207,7 @@ def systemd(binary: str, scratch: Path) -> str:
     config.write_text("[serve]\nlisten = \"127.0.0.1:0\"\n")
     line = next(value for name, value in settings if name == "ExecStart")
     words = line.replace("/usr/local/bin/greenstream", binary).replace("/etc/greenstream/greenstream.toml", str(config))
-    need(words.endswith(" run"), "the unit starts something else")
+    need(words.endswith(f"--config {config} run"), "the unit starts something else")
     tool(*words.removesuffix(" run").split(), "check-config", "--level", "reachability", env=bare(variables))
     maximum = next(value for name, value in settings if name == "MemoryMax")
     holds(check_config(binary, "meaning", variables, "--config", config), int(maximum.removesuffix("G")) * GIB, "systemd")
