@@ -81,6 +81,17 @@ fn a_nem12_day_is_mean_power_in_the_time_of_the_market() {
 }
 
 #[test]
+fn a_byte_order_mark_is_of_the_header_where_an_upload_begins_and_nowhere_else() {
+    let day = "200,N,E1,1,E1,,S,kW,1440,\n300,20260701,1,A,,,20260702010000\n";
+    let content = format!("\u{feff}{NEM}{day}900\n");
+    let decoded = check("nem12", None, &content, &["1 N-E1 2026-06-30T14:00:00Z 1 utc_normalized"]);
+    assert_eq!(raw(&decoded, &content, 1), "300,20260701,1,A,,,20260702010000");
+    let within = format!("{NEM}\u{feff}{day}900\n");
+    let found = decode("nem12", None, &within).map_or_else(|_| Vec::new(), |decoded| rows(&decoded));
+    assert!(!found.iter().any(|row| row.contains(" N-E1 ")), "{found:?}");
+}
+
+#[test]
 fn a_zone_goes_before_the_time_of_the_market() {
     let content = "200,N,E1,1,E1,,S,kW,1440,\n300,20260701,1,A,,,20260702010000\n";
     check("nem12", Some("Australia/Brisbane"), content, &["1 N-E1 2026-06-30T14:00:00Z 1 utc_normalized"]);
@@ -189,6 +200,20 @@ fn a_register_reading_is_mean_power_from_the_reading_before() {
         ],
     );
     assert!(raw(&decoded, content, 1).ends_with("20260112010000,\n550,N,,A,"));
+}
+
+#[test]
+fn a_register_may_be_read_400_days_after_the_reading_before_and_not_a_second_later() {
+    for (end, row) in [
+        ("20250204000000", "1 N-11 2023-12-31T14:00:00Z 0.000104 energy_to_power|utc_normalized"),
+        ("20250204000001", "1  - row_malformed"),
+    ] {
+        let content = format!(
+            "100,NEM13,202603020100,MDP,RETAILER\n\
+             250,N,11,1,11,,S,E,1,20240101000000,A,,,2,{end},A,,,1,kWh,,,\n900\n"
+        );
+        check("nem12", None, &content, &[row]);
+    }
 }
 
 #[test]
@@ -440,6 +465,26 @@ fn a_zone_reads_the_clock_on_the_wall_that_some_senders_write() {
             "4 C9-P1 2026-11-01T07:30:00Z 1 energy_to_power|utc_normalized",
         ],
     );
+}
+
+#[test]
+fn green_button_reads_texts_of_256_bytes_and_links_of_2048_and_none_that_are_longer() {
+    let content = |value: usize, link: usize| {
+        let kind = "x".repeat(link - "ReadingType/".len());
+        let types =
+            entry(&format!("ReadingType/{kind}"), "", &format!("<ReadingType>{DELIVERED}</ReadingType>"));
+        let point =
+            entry(&format!("{POINT}/MeterReading/1"), &format!("ReadingType/{kind}"), "<MeterReading/>");
+        let value = format!("{:0>value$}", 1_000);
+        document(&[types, point, block("1", &reading("1772323200", "3600", &value))])
+    };
+    for (value, link, row) in [
+        (256, 2_048, "1 C9-P1 2026-03-01T00:00:00Z 1 energy_to_power"),
+        (257, 2_048, "1 C9-P1 2026-03-01T00:00:00Z value_invalid"),
+        (256, 2_049, "1 C9-P1 2026-03-01T00:00:00Z unit_unknown"),
+    ] {
+        check("green_button", None, &content(value, link), &[row]);
+    }
 }
 
 #[test]
