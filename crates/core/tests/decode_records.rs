@@ -468,6 +468,25 @@ fn a_zone_reads_the_clock_on_the_wall_that_some_senders_write() {
 }
 
 #[test]
+fn the_five_entities_of_xml_are_signs_which_no_number_has() {
+    for (entity, row) in [
+        ("&lt;", "value_invalid"),
+        ("&gt;", "value_invalid"),
+        ("&amp;", "value_invalid"),
+        ("&apos;", "value_invalid"),
+        ("&quot;", "value_invalid"),
+        ("&#48;", "0.01 energy_to_power"),
+        ("&#x30;", "0.01 energy_to_power"),
+    ] {
+        let content = document(&[
+            reading_type("1", DELIVERED),
+            block("1", &reading("1772323200", "3600", &format!("1{entity}"))),
+        ]);
+        check("green_button", None, &content, &[&format!("1 C9-P1 2026-03-01T00:00:00Z {row}")]);
+    }
+}
+
+#[test]
 fn green_button_reads_texts_of_256_bytes_and_links_of_2048_and_none_that_are_longer() {
     let content = |value: usize, link: usize| {
         let kind = "x".repeat(link - "ReadingType/".len());
