@@ -35,7 +35,7 @@ from pathlib import Path
 CRATE = Path(sys.argv[1]).resolve()
 JOINT = CRATE.parent / f"{CRATE.name}-joint"
 OUT = CRATE / "mutants.out"
-TARGET = CRATE.parent / "target"
+TARGET = CRATE.parent / "target" / CRATE.name  # of its own: binaries of two crates have one name
 ALONE = CRATE.parent / f"{CRATE.name}.alone"  # what did not compile beside the others
 JOBS = int(os.environ.get("MUTANTS_JOBS", "1"))
 GOES_ON = os.environ.get("MUTANTS_GO_ON") == "1"

@@ -55,6 +55,15 @@ fn check_row(zone: Option<&str>, row: &str, expected: &str) {
 }
 
 #[test]
+fn short_lines_never_come_together_to_one_row() {
+    let malformed =
+        |rows: u32| -> Vec<String> { (1..=rows).map(|row| format!("{row}  ? row_malformed")).collect() };
+    for (lines, rows) in [("a\nb\nc,d\n", 3), ("a\nb,c\nd\n", 3), ("a,b\nc,d\n", 2), ("a\nb\nc\nd\n", 4)] {
+        assert_eq!(shown(&default(&format!("{HEADER}{lines}")).unwrap()), malformed(rows), "{lines:?}");
+    }
+}
+
+#[test]
 fn an_interval_lies_within_the_years_1_to_9999_of_utc_whatever_its_clock_shows() {
     for (zone, row, expected) in [
         ("Asia/Tokyo", "0001-01-01T09:18:59", "0001-01-01T00:00:00Z 1 utc_normalized"),
@@ -65,7 +74,7 @@ fn an_interval_lies_within_the_years_1_to_9999_of_utc_whatever_its_clock_shows()
         check_row(Some(zone), &format!("M,{row},1,kW"), &format!("M {expected}"));
     }
     let feed: Feed = toml::from_str(
-        "label='end'\ninterval='15min'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n",
+        "name='f'\nlabel='end'\ninterval='15min'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n",
     )
     .unwrap();
     for (at, expected) in [

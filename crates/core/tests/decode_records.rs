@@ -270,6 +270,16 @@ fn cmep_times_that_are_left_out_go_with_the_repeated_hour_they_follow() {
 }
 
 #[test]
+fn cmep_times_that_are_named_do_not_go_with_the_repeated_hour_of_the_time_before() {
+    let again = cmep("KWH", "1", "00000015", 2, "202510260115,,1,202510260100,,1");
+    let both = cmep("KWH", "1", "00000015", 1, "202510260115,,1") + &again;
+    let decoded = decode("cmep", Some("Europe/London"), &both).unwrap();
+    let instants: Vec<_> = decoded.rows.iter().map(|row| row.ts.to_string()).collect();
+    // the second 01:15 is the later one, and the only 01:00 the earlier
+    assert_eq!(instants, ["2025-10-26T00:00:00Z", "2025-10-26T01:00:00Z", "2025-10-25T23:45:00Z"]);
+}
+
+#[test]
 fn both_changes_of_the_clocks_lose_no_cmep_reading() {
     let hours = |times: &[&str]| times.iter().map(|time| format!("{time},,1")).collect::<Vec<_>>().join(",");
     let autumn = ["202610250100", "202610250100", "202610250200", "202610250300"];
@@ -495,7 +505,12 @@ fn green_button_reads_texts_of_256_bytes_and_links_of_2048_and_none_that_are_lon
         let point =
             entry(&format!("{POINT}/MeterReading/1"), &format!("ReadingType/{kind}"), "<MeterReading/>");
         let value = format!("{:0>value$}", 1_000);
-        document(&[types, point, block("1", &reading("1772323200", "3600", &value))])
+        document(&[
+            types,
+            reading_type("2", DELIVERED),
+            point,
+            block("1", &reading("1772323200", "3600", &value)),
+        ])
     };
     for (value, link, row) in [
         (256, 2_048, "1 C9-P1 2026-03-01T00:00:00Z 1 energy_to_power"),
