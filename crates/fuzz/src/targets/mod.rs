@@ -13,6 +13,8 @@ mod records;
 #[cfg(feature = "service")]
 mod registry;
 mod timestamp;
+#[cfg(feature = "service")]
+mod upload;
 
 use crate::Check;
 
@@ -47,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     named("zstd", compressed::zstd),
     #[cfg(feature = "service")]
     named("journal", journal::check),
+    #[cfg(feature = "service")]
+    named("upload", upload::check),
 ];
 
 /// The target of this name.
