@@ -20,12 +20,14 @@ mod error;
 mod keys;
 pub mod registry;
 mod token;
+mod trigger;
 
 use registry::Registered;
 
 pub use error::{ConfigError, ConfigProblem};
 pub use keys::{position, value_spans};
 pub use token::{TOKEN_VARIABLE, Token};
+pub use trigger::{InboxKeys, NatsKeys, SqsKeys, TriggerKeys};
 
 /// `greenstream.toml`, every key optional.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -49,6 +51,10 @@ pub struct File {
     pub serve: ServeKeys,
     /// What an upload over HTTP may take.
     pub upload: UploadKeys,
+    /// The bucket that others put objects into.
+    pub inbox: InboxKeys,
+    /// Queues that tell of new objects at once.
+    pub trigger: TriggerKeys,
     /// Sizes.
     pub sizes: SizeKeys,
 }
@@ -142,6 +148,8 @@ impl Default for File {
             alerts: AlertKeys::default(),
             serve: ServeKeys::default(),
             upload: UploadKeys::default(),
+            inbox: InboxKeys::default(),
+            trigger: TriggerKeys::default(),
             sizes: SizeKeys::default(),
         }
     }
@@ -357,6 +365,11 @@ impl Config {
     /// As [`Token::read`].
     pub fn token(&self) -> Result<Option<Token>, ConfigError> {
         Token::read(&self.beside, self.file.serve.token_file.as_deref())
+    }
+
+    /// A file that a key names, which starts at the folder of the configuration file.
+    pub fn beside(&self, path: &Path) -> PathBuf {
+        self.beside.join(path)
     }
 
     /// Reads `path` if it is there (a missing file is the default configuration), the profiles in

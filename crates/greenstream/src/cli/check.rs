@@ -12,7 +12,7 @@ use crate::config::{Config, File, position, value_spans};
 use crate::web;
 
 /// What the values of a key are, for every key there is.
-const UNITS: [(&str, &str); 24] = [
+const UNITS: [(&str, &str); 34] = [
     ("reporting_zone", "IANA zone"),
     ("default_feed", "feed profile"),
     ("feeds", "folder beside the file"),
@@ -32,6 +32,16 @@ const UNITS: [(&str, &str); 24] = [
     ("upload.body_seconds", "s"),
     ("upload.rate_min", "bytes/s"),
     ("upload.free_bytes_min", "bytes"),
+    ("inbox.url", "address"),
+    ("trigger.sqs.queue_url", "address"),
+    ("trigger.sqs.endpoint", "address"),
+    ("trigger.sqs.region", "name"),
+    ("trigger.sqs.visibility_seconds", "s"),
+    ("trigger.nats.url", "address"),
+    ("trigger.nats.stream", "name"),
+    ("trigger.nats.subject", "subject"),
+    ("trigger.nats.consumer", "name"),
+    ("trigger.nats.credentials_file", "file beside the file"),
     ("sizes.upload_bytes_max", "bytes"),
     ("sizes.window_readings", "readings"),
     ("sizes.archive_buffer_bytes", "bytes"),
@@ -92,15 +102,7 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
 /// Every key with its value, in the order of the file; a webhook's address may carry a secret.
 fn keys(file: &File) -> Vec<(String, Value)> {
     let mut keys = Vec::new();
-    let Ok(Value::Object(top)) = serde_json::to_value(file) else { return keys };
-    for (name, value) in top {
-        match value {
-            Value::Object(section) => {
-                keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
-            }
-            value => keys.push((name, value)),
-        }
-    }
+    flatten("", serde_json::to_value(file).unwrap_or_default(), &mut keys);
     for (key, value) in &mut keys {
         match (key.as_str(), &*value) {
             ("alerts.webhook", Value::String(_)) => *value = "set, not shown".into(),
@@ -110,6 +112,18 @@ fn keys(file: &File) -> Vec<(String, Value)> {
         }
     }
     keys
+}
+
+/// The keys of a section and of those within it, by names such as `trigger.sqs.queue_url`.
+fn flatten(name: &str, value: Value, keys: &mut Vec<(String, Value)>) {
+    let Value::Object(section) = value else {
+        keys.push((name.to_owned(), value));
+        return;
+    };
+    let before = if name.is_empty() { String::new() } else { format!("{name}.") };
+    for (key, value) in section {
+        flatten(&format!("{before}{key}"), value, keys);
+    }
 }
 
 fn unit(key: &str) -> &'static str {

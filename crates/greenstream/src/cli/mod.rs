@@ -21,7 +21,7 @@ mod failure;
 mod feeds;
 mod ingest;
 mod init;
-mod log;
+pub mod log;
 mod open;
 mod quality;
 mod read;

@@ -34,6 +34,8 @@ pub fn check(file: &File) -> Result<(), ConfigError> {
         ("upload.body_seconds", upload.body_seconds, 1, DAY_SECONDS),
         ("upload.rate_min", upload.rate_min, 0, 1 << 30),
         ("upload.free_bytes_min", upload.free_bytes_min, 0, 1 << 60),
+        // SQS keeps a message from others for at most twelve hours
+        ("trigger.sqs.visibility_seconds", file.trigger.sqs.visibility_seconds, 2, 43_200),
     ] {
         if !(min..=max).contains(&value) {
             return Err(ConfigError::new(
@@ -100,6 +102,7 @@ mod tests {
         check_bound(|file, value| file.upload.body_seconds = value, 1, 86_400);
         check_bound(|file, value| file.upload.rate_min = value, 0, 1 << 30);
         check_bound(|file, value| file.upload.free_bytes_min = value, 0, 1 << 60);
+        check_bound(|file, value| file.trigger.sqs.visibility_seconds = value, 2, 43_200);
     }
 
     #[test]

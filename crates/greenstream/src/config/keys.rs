@@ -9,21 +9,22 @@ use toml::de::{DeTable, DeValue};
 /// where the text is no TOML.
 pub fn value_spans(text: &str) -> BTreeMap<String, Range<usize>> {
     let mut spans = BTreeMap::new();
-    let Ok(table) = DeTable::parse(text) else { return spans };
-    for (name, value) in table.get_ref() {
-        let name = name.get_ref();
+    if let Ok(table) = DeTable::parse(text) {
+        add(&mut spans, "", table.get_ref());
+    }
+    spans
+}
+
+fn add(spans: &mut BTreeMap<String, Range<usize>>, before: &str, table: &DeTable<'_>) {
+    for (name, value) in table {
+        let name = format!("{before}{}", name.get_ref());
         match value.get_ref() {
-            DeValue::Table(section) => {
-                spans.extend(
-                    section.iter().map(|(key, value)| (format!("{name}.{}", key.get_ref()), value.span())),
-                );
-            }
+            DeValue::Table(section) => add(spans, &format!("{name}."), section),
             _ => {
-                spans.insert(name.to_string(), value.span());
+                spans.insert(name, value.span());
             }
         }
     }
-    spans
 }
 
 /// Line and column of a byte, both from 1.
@@ -39,11 +40,15 @@ mod tests {
 
     #[test]
     fn a_value_is_found_at_its_line_and_column() {
-        let text = "# mine\nfeeds = \"f\"\n\n[limits]\n# more\npower_kw_max = 12.5\n";
+        let text =
+            "# mine\nfeeds = \"f\"\n\n[limits]\n# more\npower_kw_max = 12.5\n[trigger.nats]\nurl = \"n\"";
         let spans = value_spans(text);
         let places: Vec<_> =
             spans.iter().map(|(key, span)| (key.as_str(), position(text, span.start))).collect();
-        assert_eq!(places, [("feeds", (2, 9)), ("limits.power_kw_max", (6, 16))]);
+        assert_eq!(
+            places,
+            [("feeds", (2, 9)), ("limits.power_kw_max", (6, 16)), ("trigger.nats.url", (8, 7))]
+        );
         assert!(value_spans("[limits").is_empty());
     }
 }
