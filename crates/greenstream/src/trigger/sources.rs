@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::bucket::Bucket;
@@ -15,7 +13,9 @@ use super::scan::keep_scanning;
 use super::take::Taker;
 use crate::config::Config;
 use crate::home::Layout;
+use crate::objects;
 use crate::outage::Outages;
+use crate::process::with_causes;
 use crate::web::Receiver;
 
 /// How long the service waits at its end for what the triggers are doing; what is cut off comes again.
@@ -111,7 +111,7 @@ pub(super) fn taker(
     runtime: Handle,
 ) -> Result<Taker, TriggerError> {
     let receiver = Receiver::new(layout.fetching(), config.file.upload)?;
-    Ok(Taker::new(open(url)?, intake, receiver, History::of(layout.clone()), runtime))
+    Ok(Taker::new(open(url, config)?, intake, receiver, History::of(layout.clone()), runtime))
 }
 
 #[cfg(feature = "sqs")]
@@ -170,8 +170,12 @@ fn absent(key: &'static str, value: Option<&str>, feature: &str) -> Result<(), T
     Err(TriggerError::Key { key, problem, hint })
 }
 
-fn open(url: &str) -> Result<Bucket, TriggerError> {
-    let path = url.strip_prefix("file://").unwrap_or(url);
-    let store = LocalFileSystem::new_with_prefix(path).map_err(std::io::Error::from)?;
-    Ok(Bucket::new(Arc::new(store), None, Path::default()))
+fn open(url: &str, config: &Config) -> Result<Bucket, TriggerError> {
+    let place = objects::Bucket::open(url, &config.file.objects.settings(None)).map_err(|error| {
+        let (problem, hint) = (with_causes(&error), error.hint().to_owned());
+        TriggerError::Key { key: "inbox.url", problem, hint }
+    })?;
+    let (address, prefix) = (place.address(), place.full_key(""));
+    let name = (!address.bucket().is_empty()).then(|| address.bucket().to_owned());
+    Ok(Bucket::new(place.store(), name, prefix))
 }
