@@ -45,13 +45,11 @@ impl Bucket {
         {
             return elsewhere(format!("it is in the bucket {bucket:?}, and the inbox is in {name:?}"));
         }
-        let below = hint.key.strip_prefix(self.prefix.as_ref());
-        let below = below.and_then(|rest| match self.prefix.as_ref() {
-            "" => Some(rest),
-            _ => rest.strip_prefix('/'),
-        });
+        let prefix: &str = self.prefix.as_ref();
+        let below = hint.key.strip_prefix(prefix);
+        let below = if prefix.is_empty() { below } else { below.and_then(|rest| rest.strip_prefix('/')) };
         let Some(name) = below.filter(|name| !name.is_empty()) else {
-            return elsewhere(format!("it is not below {:?}", self.prefix.as_ref()));
+            return elsewhere(format!("it is not below {prefix:?}"));
         };
         if name.ends_with('/') {
             return elsewhere("it is the mark of a folder".to_owned());

@@ -173,7 +173,7 @@ impl Inner {
     }
 
     async fn land(&self, path: &Path, name: String, found: GetResult) -> Disposition {
-        let (key, stand) = (path.as_ref(), Stand::of(&found.meta));
+        let (key, stand): (&str, _) = (path.as_ref(), Stand::of(&found.meta));
         let known = self.recent().fate(key, &stand);
         match known {
             Some(Fate::Landed(upload)) => return self.leave(path, &stand, upload).await,
