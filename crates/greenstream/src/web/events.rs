@@ -202,3 +202,53 @@ async fn read(mut body: Body) -> Result<Option<Vec<u8>>, Problem> {
     }
     Ok(read)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect::<HeaderMap>()
+    }
+
+    #[test]
+    fn the_mode_is_what_the_headers_say_and_nothing_is_guessed() {
+        for (pairs, mode) in [
+            (&[("content-type", "application/cloudevents+json; charset=utf-8")][..], Some(Mode::Structured)),
+            (&[("content-type", "Application/CloudEvents-Batch+JSON")], Some(Mode::Batch)),
+            (&[("content-type", "application/json"), ("ce-specversion", "1.0")], Some(Mode::Binary)),
+            (&[("ce-specversion", "1.0")], Some(Mode::Binary)),
+            (&[("content-type", "application/cloudevents+avro"), ("ce-specversion", "1.0")], None),
+            (&[("content-type", "application/json")], None),
+            (&[], None),
+        ] {
+            assert_eq!(Mode::of(&headers(pairs)).ok(), mode, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_told_to_come_again_while_that_is_of_any_use() {
+        let waiting = || Some(OBJECT_WAITING.because("x"));
+        let gone = || Some(OBJECT_GONE.because("x"));
+        for (one, other, code) in [
+            (waiting(), gone(), Some("object_waiting")),
+            (gone(), waiting(), Some("object_waiting")),
+            (gone(), None, Some("object_gone")),
+            (None, gone(), Some("object_gone")),
+            (None, None, None),
+        ] {
+            assert_eq!(worse(one, other).map(|problem| problem.code()), code);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_to_its_limit_and_passed_over_beyond_it() {
+        let read =
+            async |bytes: usize| read(Body::from(vec![b' '; bytes])).await.unwrap().map(|body| body.len());
+        assert_eq!(read(EVENTS_BYTES_MAX).await, Some(EVENTS_BYTES_MAX));
+        assert_eq!(read(EVENTS_BYTES_MAX + 1).await, None);
+    }
+}
