@@ -28,7 +28,7 @@ const SILENT: [&str; 12] = [
 ];
 
 /// Begins the log: the service tells what it does, other commands only what is wrong.
-pub fn begin(command: &Command) {
+pub(super) fn begin(command: &Command) {
     // what the libraries beneath tell, every step of reading a table, is for who asks for it
     begin_at(if matches!(command, Command::Run(_)) { SERVICE } else { "error" });
 }

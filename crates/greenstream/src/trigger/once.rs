@@ -10,7 +10,7 @@ use super::hint::Hint;
 use super::intake::intake;
 use super::scan::scan;
 use super::sources::{TriggerError, taker};
-use super::take::{Disposition, Taker};
+use super::take::Taker;
 use super::{Bell, Scanned};
 use crate::process::{Arrivals, ProcessError, Refused, Service};
 
