@@ -7,6 +7,8 @@ mod detect;
 #[cfg(feature = "service")]
 mod journal;
 mod laws;
+#[cfg(feature = "service")]
+mod message;
 mod number;
 mod profile;
 mod records;
@@ -47,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     named("zstd", compressed::zstd),
     #[cfg(feature = "service")]
     named("journal", journal::check),
+    #[cfg(feature = "service")]
+    named("message", message::check),
 ];
 
 /// The target of this name.
