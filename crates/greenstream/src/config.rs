@@ -20,6 +20,7 @@ mod keys;
 mod named;
 mod origin;
 mod parts;
+mod places;
 #[cfg(test)]
 mod reference;
 pub mod registry;

@@ -6,6 +6,7 @@
 //! DIR/greenstream.db   the database
 //! DIR/archive/         the tables behind the Parquet files
 //! DIR/receiving/       uploads over HTTP that are not whole yet; emptied at every start
+//! DIR/fetching/        objects of the inbox bucket that are not whole yet; emptied at every start
 //! DIR/lock             held by the one process that may change any of it
 //! ```
 
@@ -60,6 +61,12 @@ impl Layout {
     #[must_use]
     pub fn receiving(&self) -> PathBuf {
         self.folder.join("receiving")
+    }
+
+    /// Where large objects of the inbox bucket are kept until they have come whole.
+    #[must_use]
+    pub fn fetching(&self) -> PathBuf {
+        self.folder.join("fetching")
     }
 
     fn lock(&self) -> PathBuf {

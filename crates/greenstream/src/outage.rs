@@ -47,6 +47,8 @@ pub enum Part {
     Database,
     /// `archive/`: the database goes on without it.
     Archive,
+    /// The inbox bucket: objects wait there.
+    Inbox,
 }
 
 impl Part {
@@ -57,6 +59,7 @@ impl Part {
             Part::Landing => "landing",
             Part::Database => "database",
             Part::Archive => "archive",
+            Part::Inbox => "inbox",
         }
     }
 
@@ -65,6 +68,7 @@ impl Part {
             Part::Landing => "uploads cannot land, and stay where they are",
             Part::Database => "the database cannot be written; uploads land and wait",
             Part::Archive => "the archive cannot be written; it will catch up with the database",
+            Part::Inbox => "the inbox bucket cannot be read; objects wait there",
         }
     }
 
@@ -73,6 +77,7 @@ impl Part {
             Part::Landing => "uploads land again",
             Part::Database => "the database can be written again",
             Part::Archive => "the archive can be written again",
+            Part::Inbox => "the inbox bucket can be read again",
         }
     }
 }
@@ -199,12 +204,13 @@ impl Outages {
         self.state().now.iter().map(one).collect()
     }
 
-    /// Why the service is not ready to take and process uploads; none where it is. An archive that is away
-    /// does not keep it from that.
+    /// Why the service is not ready to take and process uploads; none where it is. An archive or an inbox
+    /// bucket that is away does not keep it from that.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
         let state = self.state();
-        let lines = state.now.iter().filter(|(part, _)| **part != Part::Archive).map(|(part, episode)| {
+        let needed = |part: &Part| matches!(part, Part::Landing | Part::Database);
+        let lines = state.now.iter().filter(|(part, _)| needed(part)).map(|(part, episode)| {
             format!("{}: {}; {}", part.cannot(), text::escaped(&episode.problem), episode.hint)
         });
         let lines: Vec<_> = lines.collect();

@@ -7,6 +7,8 @@ mod detect;
 #[cfg(feature = "service")]
 mod journal;
 mod laws;
+#[cfg(feature = "service")]
+mod message;
 mod number;
 mod profile;
 mod records;
@@ -51,6 +53,8 @@ pub const TARGETS: &[Target] = &[
     named("journal", journal::check),
     #[cfg(feature = "service")]
     named("upload", upload::check),
+    #[cfg(feature = "service")]
+    named("message", message::check),
 ];
 
 /// The target of this name.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::table::Listing;
 use super::{Cli, Failure, open};
 use crate::config::{Config, ConfigError, KEYS, Keys, Token};
+use crate::objects::Place;
 use crate::web;
 
 mod reach;
@@ -40,6 +41,8 @@ struct Meaning {
     token: Option<Token>,
     feeds: Vec<String>,
     meters: usize,
+    /// Of landing zone and archive.
+    places: [String; 2],
 }
 
 /// Carries out `check-config`.
@@ -48,7 +51,7 @@ pub fn check_config(cli: &Cli, args: &CheckConfigArgs) -> Result<ExitCode, Failu
     let keys = Keys::read(&path).map_err(|problems| all(cli, failures(problems)))?;
     let meaning = match args.level {
         Level::Syntax => None,
-        _ => Some(Meaning::of(&path, &keys).map_err(|found| all(cli, found))?),
+        _ => Some(Meaning::of(cli, &path, &keys).map_err(|found| all(cli, found))?),
     };
     let answers = match &meaning {
         Some(meaning) if args.level == Level::Reachability => {
@@ -98,7 +101,7 @@ pub fn check_config(cli: &Cli, args: &CheckConfigArgs) -> Result<ExitCode, Failu
 }
 
 impl Meaning {
-    fn of(path: &Path, keys: &Keys) -> Result<Meaning, Vec<Failure>> {
+    fn of(cli: &Cli, path: &Path, keys: &Keys) -> Result<Meaning, Vec<Failure>> {
         let config = Config::of(path, keys.clone()).map_err(failures)?;
         let rules = config.rulebook.compile().map_err(|error| vec![error.into()])?;
         let token = config.token().map_err(|error| vec![error.into()])?;
@@ -110,12 +113,21 @@ impl Meaning {
                     .at(format!("{}, {from}", path.display()), format!("listen = {listen:?}")),
             ]
         })?;
+        let place = |found: Result<Place, ConfigError>| {
+            found.map(|place| place.to_string()).map_err(|error| vec![Failure::from(error)])
+        };
+        let places = [
+            place(config.landing(cli.home.join("landing")))?,
+            place(config.archive(cli.home.join("archive")))?,
+        ];
         let (feeds, meters) = (rules.feeds.keys().cloned().collect(), rules.meters.len());
-        Ok(Meaning { config, token, feeds, meters })
+        Ok(Meaning { config, token, feeds, meters, places })
     }
 
     fn add_to(&self, answer: &mut Value) {
         answer["feeds"] = json!(self.feeds);
+        answer["landing"] = json!(self.places[0]);
+        answer["archive"] = json!(self.places[1]);
         answer["token_set"] = self.token.is_some().into();
         answer["registry_meters"] = self.meters.into();
         answer["time_zone_data"] = json!(self.config.rulebook.tzdb);
@@ -124,6 +136,8 @@ impl Meaning {
 
     fn print(&self) {
         let own = own_feeds(&self.config);
+        println!("landing zone    {}", self.places[0]);
+        println!("archive         {}", self.places[1]);
         println!("registry        {} meters", self.meters);
         println!(
             "token           {}",

@@ -12,12 +12,32 @@ use super::Command;
 use crate::text::escaped;
 
 /// Libraries whose events hold addresses and headers, and so secrets: never logged, whatever is asked for.
-const SILENT: [&str; 3] = ["ureq", "ureq_proto", "hyper"];
+const SILENT: [&str; 12] = [
+    "ureq",
+    "ureq_proto",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "async_nats",
+    "aws_config",
+    "aws_runtime",
+    "aws_sdk_sqs",
+    "aws_sdk_sts",
+    "aws_sigv4",
+    "aws_smithy_runtime",
+];
 
 /// Begins the log: the service tells what it does, other commands only what is wrong.
-pub fn begin(command: &Command) {
+pub(super) fn begin(command: &Command) {
     // what the libraries beneath tell, every step of reading a table, is for who asks for it
-    let default = if matches!(command, Command::Run(_)) { "warn,greenstream=info" } else { "error" };
+    begin_at(if matches!(command, Command::Run(_)) { SERVICE } else { "error" });
+}
+
+/// What a service tells.
+pub const SERVICE: &str = "warn,greenstream=info";
+
+/// Begins the log with what is told unless `GREENSTREAM_LOG` says otherwise.
+pub fn begin_at(default: &str) {
     let filter = EnvFilter::try_from_env("GREENSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let is_told = filter_fn(|event| {
         let is_of = |library: &&str| {

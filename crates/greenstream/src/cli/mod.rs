@@ -22,7 +22,7 @@ mod feeds;
 mod health;
 mod ingest;
 mod init;
-mod log;
+pub mod log;
 mod open;
 mod quality;
 mod read;

@@ -16,6 +16,7 @@ use crate::landing::{Error as LandingError, Zone};
 pub use crate::process::with_causes;
 use crate::process::{ProcessError, Service};
 use crate::store::{Reader, Store, StoreError};
+use crate::trigger::TriggerError;
 use crate::web::ServeError;
 
 impl From<ConfigError> for Failure {
@@ -90,6 +91,16 @@ impl From<ServeError> for Failure {
             ServeError::Receiving { source, .. } => Code::of_io(source),
             ServeError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Code::Port,
             ServeError::Listen { .. } => Code::Io,
+        };
+        Failure::new(code, with_causes(&error), error.hint())
+    }
+}
+
+impl From<TriggerError> for Failure {
+    fn from(error: TriggerError) -> Failure {
+        let code = match &error {
+            TriggerError::Key { .. } => Code::ConfigValue,
+            TriggerError::Io(source) => Code::of_io(source),
         };
         Failure::new(code, with_causes(&error), error.hint())
     }

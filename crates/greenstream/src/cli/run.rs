@@ -14,7 +14,7 @@ use crate::alert;
 use crate::config::Token;
 use crate::outage::{Outages, Part, pauses};
 use crate::process::{Arrivals, ProcessError, Service, watch_silence};
-use crate::trigger::{Bell, Inbox};
+use crate::trigger::{Bell, Inbox, Intake, Posts, Sources, intake};
 use crate::web;
 
 /// Arguments of `run`.
@@ -64,15 +64,20 @@ pub fn serve_until_stopped(cli: &Cli, service: Service, token: Option<Token>) ->
         .map_err(|error| Failure::new(Code::Internal, error, "report it with this message"))?;
     let (door, intake) = Door::new();
     let takes_uploads = token.is_some();
-    let page =
-        web::Server::start(service.home(), &service.config().file, token, intake, Arc::clone(&outages))?;
+    let sources = Sources::start(service.home(), service.config(), intake.clone(), &outages)?;
+    let (file, taker) = (&service.config().file, sources.taker());
+    let page = web::Server::start(service.home(), file, token, intake, taker, Arc::clone(&outages))?;
     eprintln!("inbox: {}", open::shown(&service.home().inbox()));
+    if let Some(url) = &service.config().file.inbox.url {
+        eprintln!("inbox bucket: {}", crate::text::plain(url));
+    }
     if takes_uploads {
         eprintln!("uploads: PUT http://{}/v1/uploads/NAME", page.address());
     }
     eprintln!("pages: http://{}   (Ctrl-C stops)", page.address());
     let outcome = serve_through_outages(service, door, &outages);
     page.stop();
+    sources.stop();
     let mut service = outcome?;
     service.home().fence().check()?;
     service.finish()?;
@@ -158,21 +163,21 @@ fn serve(
 
 /// Where uploads come in over the network; it outlives a home that is opened anew.
 struct Door {
-    posts: web::Posts,
+    posts: Posts,
     /// Rings in the inbox that is watched just now.
     bell: Bell,
 }
 
 impl Door {
-    fn new() -> (Door, web::Intake) {
+    fn new() -> (Door, Intake) {
         let bell = Bell::default();
-        let (intake, posts) = web::intake(bell.clone());
+        let (intake, posts) = intake(bell.clone());
         (Door { posts, bell }, intake)
     }
 }
 
 /// What has come by inbox and network, as soon as something has, or after a moment nothing.
-fn next_arrivals(inbox: &mut Inbox, posts: &mut web::Posts, outages: &Outages) -> Arrivals {
+fn next_arrivals(inbox: &mut Inbox, posts: &mut Posts, outages: &Outages) -> Arrivals {
     let posted = posts.take();
     // whoever has sent waits for an answer, so files do not hold that up, nor the other way
     let wait = if posted.is_empty() { LOOK } else { Duration::ZERO };

@@ -8,12 +8,11 @@ use super::{ConfigError, ConfigProblem, File};
 fn part(key: &str, scheme: &str) -> Option<(&'static str, bool)> {
     Some(match (key, scheme) {
         ("store.url", _) => ("postgres", false),
-        ("trigger.sqs.queue_url", _) => ("sqs", false),
-        ("trigger.nats.url", _) => ("nats", false),
-        ("landing.url" | "archive.url" | "inbox.url", "s3") => ("s3", false),
-        ("landing.url" | "archive.url" | "inbox.url", "gs") => ("gcs", false),
-        ("landing.url" | "archive.url" | "inbox.url", "az") => ("azure", false),
-        ("landing.url" | "archive.url" | "inbox.url", "file") => ("objects", false),
+        ("trigger.sqs.queue_url", _) => ("sqs", cfg!(feature = "sqs")),
+        ("trigger.nats.url", _) => ("nats", cfg!(feature = "nats")),
+        ("landing.url" | "archive.url" | "inbox.url", "s3") => ("s3", cfg!(feature = "s3")),
+        ("landing.url" | "archive.url" | "inbox.url", "gs") => ("gcs", cfg!(feature = "gcs")),
+        ("landing.url" | "archive.url" | "inbox.url", "az") => ("azure", cfg!(feature = "azure")),
         _ => return None,
     })
 }

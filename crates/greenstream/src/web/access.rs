@@ -10,9 +10,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
 
-use super::ROUTES;
 use super::problem::{TOKEN_UNSET, UNAUTHORIZED};
+use super::{ROUTES, events};
 use crate::config::Token;
 
 /// The token that callers must show, if one is set.
@@ -33,7 +34,8 @@ pub async fn check(State(access): State<Access>, request: Request, next: Next) -
     };
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let is_open = ROUTES.iter().any(|route| route.is_open && Some(route.path) == path);
-    if (is_open && reads) || shows(&token, request.headers(), reads) {
+    let in_address = path == Some(events::ROUTE) && shows_in_query(&token, &request);
+    if (is_open && reads) || shows(&token, request.headers(), reads) || in_address {
         return next.run(request).await;
     }
     UNAUTHORIZED.because("this needs the service's token").into_response()
@@ -57,6 +59,19 @@ fn shows(token: &Token, headers: &HeaderMap, reads: bool) -> bool {
     let Ok(pair) = BASE64_STANDARD.decode(credentials) else { return false };
     let colon = pair.iter().position(|byte| *byte == b':');
     colon.and_then(|colon| pair.get(colon + 1..)).is_some_and(|password| token.is(password))
+}
+
+/// Whether an event shows the token as `access_token` in its address (RFC 6750, 2.3): some senders can set no
+/// header for the handshake that comes before their events. Addresses are not logged.
+fn shows_in_query(token: &Token, request: &Request) -> bool {
+    // of two ways at once, a proxy may have checked the other
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return false;
+    }
+    let pairs = request.uri().query().unwrap_or_default().split('&');
+    let mut shown = pairs.filter_map(|pair| pair.strip_prefix("access_token="));
+    let (Some(shown), None) = (shown.next(), shown.next()) else { return false };
+    token.is(&percent_decode_str(shown).collect::<Vec<_>>())
 }
 
 /// Whether a browser was led here by no other name: a page of others could then read every answer.
@@ -106,5 +121,27 @@ mod tests {
         }
         let right = format!("Bearer {TOKEN}");
         assert!(!shown(&[], true) && !shown(&[&right, "Bearer x"], true));
+    }
+
+    #[test]
+    fn an_event_shows_the_token_in_its_address_once_and_in_no_other_way() {
+        let right = format!("access_token={TOKEN}");
+        for (query, authorization, expected) in [
+            (right.clone(), None, true),
+            (format!("a=b&{right}&c"), None, true),
+            (right.replace('0', "%30"), None, true),
+            (format!("{right}0"), None, false),
+            (format!("{right}&{right}"), None, false),
+            (right.replace("access_", ""), None, false),
+            (right, Some("Bearer x"), false),
+        ] {
+            let mut request = Request::builder().uri(format!("/v1/events?{query}"));
+            if let Some(shown) = authorization {
+                request = request.header(header::AUTHORIZATION, shown);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            let token = Token::new(TOKEN).unwrap();
+            assert_eq!(shows_in_query(&token, &request), expected, "{query}");
+        }
     }
 }

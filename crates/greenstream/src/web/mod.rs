@@ -9,15 +9,16 @@ use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, put};
+use axum::routing::{MethodRouter, get, post, put};
 use tokio::sync::watch;
 
 use crate::config::{File, Token};
 use crate::home::Home;
 use crate::outage::Outages;
+use crate::trigger::{Intake, Taker};
 use access::Access;
+use events::Events;
 use places::{Places, Problem};
-use receive::Receiver;
 use upload::Uploads;
 
 mod access;
@@ -25,6 +26,7 @@ mod api;
 mod assets;
 mod connections;
 mod digest;
+mod events;
 mod hours;
 mod meter;
 mod metrics;
@@ -36,7 +38,8 @@ mod series;
 mod shown;
 mod upload;
 
-pub use upload::{Intake, Posts, intake};
+pub(crate) use digest::Digests;
+pub(crate) use receive::Receiver;
 
 /// Requests that read at the same time: each has a connection of its own, and the pipeline has the cores.
 const READERS: usize = 4;
@@ -64,7 +67,7 @@ const fn health(path: &'static str, methods: fn() -> MethodRouter<Arc<Places>>) 
 }
 
 /// Every route there is: the router is made of this table, and what is not in it needs the token too.
-pub const ROUTES: [Route; 12] = [
+pub const ROUTES: [Route; 13] = [
     route("/", || get(overview::page)),
     route("/meters", || get(meter::list)),
     route("/meters/{id}", || get(meter::page)),
@@ -77,6 +80,7 @@ pub const ROUTES: [Route; 12] = [
     route("/api/meters", || get(api::meters)),
     route("/api/meters/{id}", || get(api::meter)),
     route(upload::ROUTE, || put(upload::put)),
+    route(events::ROUTE, || post(events::post).options(events::consent)),
 ];
 
 /// The codes with which requests are refused, as `docs/errors.md` explains them.
@@ -139,7 +143,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens and serves from a thread of its own; whole uploads go to `intake`.
+    /// Listens and serves from a thread of its own; whole uploads go to `intake`, events to `taker`.
     ///
     /// # Errors
     /// [`ServeError`] as it says.
@@ -148,6 +152,7 @@ impl Server {
         file: &File,
         token: Option<Token>,
         intake: Intake,
+        taker: Option<Taker>,
         outages: Arc<Outages>,
     ) -> Result<Server, ServeError> {
         let (listener, address) = listen(&file.serve.listen, token.is_some())?;
@@ -158,7 +163,7 @@ impl Server {
             .map_err(|source| ServeError::Receiving { folder: folder.display().to_string(), source })?;
         let places = Arc::new(Places::new(home.layout().clone(), READERS, Arc::clone(&outages)));
         let uploads = Arc::new(Uploads { receiver, intake, outages });
-        let router = router(places, token.map(Arc::new), uploads);
+        let router = router(places, token.map(Arc::new), uploads, Arc::new(Events::new(taker)));
         let keys = file.serve.clone();
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -212,13 +217,14 @@ pub fn listen(text: &str, has_token: bool) -> Result<(TcpListener, SocketAddr), 
     Ok((listener, bound))
 }
 
-fn router(places: Arc<Places>, access: Access, uploads: Arc<Uploads>) -> Router {
+fn router(places: Arc<Places>, access: Access, uploads: Arc<Uploads>, events: Arc<Events>) -> Router {
     let add = |router: Router<_>, route: &Route| router.route(route.path, (route.methods)());
     ROUTES
         .iter()
         .fold(Router::new(), add)
         .layer(Extension(uploads))
-        // an upload is bounded where it is received, and nothing else reads a body
+        .layer(Extension(events))
+        // uploads and events are bounded where they are received, and nothing else reads a body
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(access, access::check))
         .layer(map_response(guard))

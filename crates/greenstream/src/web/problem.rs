@@ -61,8 +61,39 @@ pub const DISK_LOW: Kind = kind(
     "free some space on the service's disk, or lower `upload.free_bytes_min`",
 );
 
+pub const INBOX_UNSET: Kind = kind(
+    "inbox_unset",
+    StatusCode::NOT_FOUND,
+    "set `url` in [inbox] to the bucket that the events are about, and start the service again",
+);
+pub const EVENT_UNFIT: Kind = kind(
+    "event_unfit",
+    StatusCode::BAD_REQUEST,
+    "send CloudEvents about objects, as docs/triggers.md lists them, and narrow the subscription to them",
+);
+pub const EVENT_TOO_LARGE: Kind = kind(
+    "event_too_large",
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "send fewer events at once; an event names an object and does not carry it",
+);
+pub const OBJECT_GONE: Kind = kind(
+    "object_gone",
+    StatusCode::NOT_FOUND,
+    "put the object again; an object must stay until the service takes it out of the inbox",
+);
+pub const OBJECT_REFUSED: Kind = kind(
+    "object_refused",
+    StatusCode::CONFLICT,
+    "the detail says what is wrong with the object; it stays in the inbox until somebody removes it",
+);
+pub const OBJECT_WAITING: Kind = kind(
+    "object_waiting",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "send it again after the time in Retry-After; without that the object lands by the next scan of the inbox",
+);
+
 /// All of them, in the order of `docs/errors.md`.
-pub const ALL: [&Kind; 13] = [
+pub const ALL: [&Kind; 19] = [
     &UNAUTHORIZED,
     &TOKEN_UNSET,
     &NAME_UNFIT,
@@ -76,6 +107,12 @@ pub const ALL: [&Kind; 13] = [
     &LANDING_BUSY,
     &LANDING_FAILED,
     &DISK_LOW,
+    &INBOX_UNSET,
+    &EVENT_UNFIT,
+    &EVENT_TOO_LARGE,
+    &OBJECT_GONE,
+    &OBJECT_REFUSED,
+    &OBJECT_WAITING,
 ];
 
 /// Seconds after which a sender that was told to wait may come again.
@@ -99,6 +136,16 @@ impl Problem {
     /// The stable name.
     pub fn code(&self) -> &'static str {
         self.kind.code
+    }
+
+    /// The way out.
+    pub fn help(&self) -> &'static str {
+        self.kind.help
+    }
+
+    /// Whether it is the same however often it is tried: the body is too large.
+    pub fn is_for_ever(&self) -> bool {
+        *self.kind == BODY_TOO_LARGE
     }
 
     /// What is wrong.

@@ -1,56 +1,25 @@
 //! `PUT /v1/uploads/{name}`: takes an upload in and answers once it is on stable storage.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Extension, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::digest::Digests;
 use super::problem::{BYTES_KNOWN, DISK_LOW, LANDING_BUSY, LANDING_FAILED, NAME_UNFIT, Problem, RANGE_UNFIT};
 use super::receive::Receiver;
 use crate::landing::name_as_text;
 use crate::outage::{Outages, Part};
-use crate::process::{Note, Posted, Receipt};
-use crate::trigger::Bell;
+use crate::process::{Note, Receipt};
+use crate::trigger::{Intake, Unlanded};
 
 /// The route; `{name}` is the name of the upload, percent-encoded.
 pub const ROUTE: &str = "/v1/uploads/{name}";
-/// Uploads that are whole and wait to land. More would wait longer than their senders do.
-const WAITING_MAX: usize = 256;
-/// The longest that a sender of a whole upload waits for its answer.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 /// The longest name in bytes: that of a file.
 const NAME_BYTES_MAX: usize = 255;
-
-/// The end of the queue at which the service takes uploads out to land them.
-pub struct Posts(mpsc::Receiver<Posted>);
-
-/// The other end, which rings when there is something to take.
-#[derive(Clone)]
-pub struct Intake {
-    posts: mpsc::Sender<Posted>,
-    bell: Bell,
-}
-
-/// The queue of whole uploads between the server and landing.
-#[must_use]
-pub fn intake(bell: Bell) -> (Intake, Posts) {
-    let (posts, waiting) = mpsc::channel(WAITING_MAX);
-    (Intake { posts, bell }, Posts(waiting))
-}
-
-impl Posts {
-    /// All that wait now.
-    pub fn take(&mut self) -> Vec<Posted> {
-        std::iter::from_fn(|| self.0.try_recv().ok()).take(WAITING_MAX).collect()
-    }
-}
 
 /// What the route needs.
 pub struct Uploads {
@@ -83,7 +52,7 @@ impl Uploads {
         }
         let digests = Digests::of(&head.headers)?;
         let busy = || LANDING_BUSY.because("too many uploads wait to land");
-        if self.intake.posts.capacity() == 0 {
+        if self.intake.room() == 0 {
             return Err(busy());
         }
         let received = self.receiver.receive(body, length(&head.headers), digests).await;
@@ -94,17 +63,16 @@ impl Uploads {
             self.outages.fail(Part::Landing, problem.detail().to_owned(), "free some of the disk");
         }
         let bytes = received?;
-        let (answer, answered) = oneshot::channel();
-        self.intake.posts.try_send(Posted { name, bytes, answer }).map_err(|_| busy())?;
-        self.intake.bell.ring();
-        match timeout(ANSWER_TIME_MAX, answered).await {
-            Ok(Ok(Ok(receipt))) => Ok(receipt),
-            Ok(Ok(Err(refused))) => {
-                Err(LANDING_FAILED.because(format!("{}; {}", refused.problem, refused.hint)))
+        self.intake.land(name, bytes).await.map_err(|unlanded| match unlanded {
+            Unlanded::Busy => busy(),
+            Unlanded::Refused(refused) => {
+                LANDING_FAILED.because(format!("{}; {}", refused.problem, refused.hint))
             }
-            Ok(Err(_)) => Err(LANDING_FAILED.because("the service is stopping")),
-            Err(_) => Err(LANDING_BUSY.because("the upload has come whole, and landing has not answered")),
-        }
+            Unlanded::Stopping => LANDING_FAILED.because("the service is stopping"),
+            Unlanded::Silent => {
+                LANDING_BUSY.because("the upload has come whole, and landing has not answered")
+            }
+        })
     }
 }
 
@@ -147,6 +115,7 @@ fn answer(name: &str, receipt: &Receipt) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trigger::{Bell, Posts, WAITING_MAX, intake};
 
     #[track_caller]
     fn check(path: &str, name: Option<&str>) {
@@ -185,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (uploads, mut posts) = uploads(folder.path());
         let waiting: Vec<_> = (0..WAITING_MAX).map(|_| tokio::spawn(take(Arc::clone(&uploads)))).collect();
-        while uploads.intake.posts.capacity() > 0 {
+        while uploads.intake.room() > 0 {
             tokio::task::yield_now().await;
         }
         assert_eq!(take(Arc::clone(&uploads)).await, Some("landing_busy"));
@@ -205,7 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (uploads, posts) = uploads(folder.path());
         let waiting = tokio::spawn(take(Arc::clone(&uploads)));
-        while uploads.intake.posts.capacity() == WAITING_MAX {
+        while uploads.intake.room() == WAITING_MAX {
             tokio::task::yield_now().await;
         }
         drop(posts);

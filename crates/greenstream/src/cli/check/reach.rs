@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Meaning;
 use crate::cli::{Cli, Code, Failure};
 use crate::config::{Address, File};
+use crate::objects::{self, Place};
 use crate::outage::free_bytes;
 use crate::{text, web};
 
@@ -194,19 +195,18 @@ fn listen(asked: &Asked) -> Result<String, Wrong> {
     }
 }
 
-/// A bucket by the server that has it: that it can be reached, not yet that it lets us in.
+/// A bucket: that it is there and lets us in, by listing what nobody puts. Asked once and not again.
 fn objects(asked: &Asked, address: &Option<Address>) -> Result<String, Wrong> {
     let Some(address) = address else { return Ok(String::new()) };
-    if let Some(path) = address.strip_prefix("file://") {
-        return folder(Path::new(path));
-    }
-    let keys = &asked.file().objects;
-    match (address.scheme(), &keys.endpoint, &keys.region) {
-        ("s3", Some(endpoint), _) => self::address(Some(endpoint), http_port(endpoint)),
-        ("s3", None, Some(region)) => reach(&format!("s3.{region}.amazonaws.com"), 443),
-        ("s3", None, None) => reach("s3.amazonaws.com", 443),
-        ("gs", ..) => reach("storage.googleapis.com", 443),
-        _ => Ok("not asked".to_owned()),
+    let mut settings = asked.file().objects.settings(None);
+    (settings.retries_max, settings.request_seconds) = (0, ANSWER_TIME_MAX.as_secs());
+    let refused = |error: objects::Error| wrong(crate::process::with_causes(&error), error.hint());
+    match Place::open(address, &settings).map_err(refused)? {
+        Place::Folder(path) => folder(&path),
+        Place::Bucket(bucket) => {
+            bucket.list("check-config/", None).map_err(refused)?;
+            Ok("lists its objects".to_owned())
+        }
     }
 }
 

@@ -1,0 +1,181 @@
+//! The triggers of a running service: the scan of the inbox bucket and the queues that tell of new objects, on
+//! a thread of their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::bucket::Bucket;
+use super::history::History;
+use super::intake::Intake;
+use super::scan::keep_scanning;
+use super::take::Taker;
+use crate::config::Config;
+use crate::home::Layout;
+use crate::objects;
+use crate::outage::Outages;
+use crate::process::with_causes;
+use crate::web::Receiver;
+
+/// How long the service waits at its end for what the triggers are doing; what is cut off comes again.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Why the triggers cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum TriggerError {
+    /// A key is set that needs another, or a part that this build does not have.
+    #[error("{key}: {problem}")]
+    Key {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+        /// The way out.
+        hint: String,
+    },
+    /// There is no place for objects on their way.
+    #[error("cannot begin to fetch objects")]
+    Io(#[from] std::io::Error),
+}
+
+impl TriggerError {
+    /// The way out.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        match self {
+            TriggerError::Key { hint, .. } => hint,
+            TriggerError::Io(_) => "give this user the right to write in the home",
+        }
+    }
+}
+
+/// The running triggers.
+pub struct Sources {
+    taker: Option<Taker>,
+    runtime: Option<Runtime>,
+}
+
+impl Sources {
+    /// Starts what the configuration names; nothing where it names no inbox bucket.
+    ///
+    /// # Errors
+    /// [`TriggerError`] as it says.
+    pub fn start(
+        layout: &Layout,
+        config: &Config,
+        intake: Intake,
+        outages: &Arc<Outages>,
+    ) -> Result<Sources, TriggerError> {
+        let keys = &config.file;
+        let queues = [
+            ("trigger.sqs.queue_url", &keys.trigger.sqs.queue_url),
+            ("trigger.nats.url", &keys.trigger.nats.url),
+        ];
+        let Some(url) = &keys.inbox.url else {
+            let Some((key, _)) = queues.into_iter().find(|(_, url)| url.is_some()) else {
+                return Ok(Sources { taker: None, runtime: None });
+            };
+            let problem = "a queue tells of objects, and there is no bucket to look for them".to_owned();
+            return Err(TriggerError::Key { key, problem, hint: "set `url` in [inbox] too".to_owned() });
+        };
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let taker = taker(url, layout, config, intake, runtime.handle().clone())?;
+        let (scanning, told) = (taker.clone(), Arc::clone(outages));
+        runtime.spawn(async move { keep_scanning(&scanning, &told).await });
+        start_sqs(&runtime, config, &taker, outages)?;
+        start_nats(&runtime, config, &taker, outages)?;
+        Ok(Sources { taker: Some(taker), runtime: Some(runtime) })
+    }
+
+    /// What takes objects; none where there is no inbox bucket.
+    #[must_use]
+    pub fn taker(&self) -> Option<Taker> {
+        self.taker.clone()
+    }
+
+    /// Ends them all.
+    pub fn stop(self) {
+        if let Some(runtime) = self.runtime {
+            runtime.shutdown_timeout(END_TIME_MAX);
+        }
+    }
+}
+
+/// What takes objects of the bucket at `url` to `intake`.
+pub(super) fn taker(
+    url: &str,
+    layout: &Layout,
+    config: &Config,
+    intake: Intake,
+    runtime: Handle,
+) -> Result<Taker, TriggerError> {
+    let receiver = Receiver::new(layout.fetching(), config.file.upload)?;
+    Ok(Taker::new(open(url, config)?, intake, receiver, History::of(layout.clone()), runtime))
+}
+
+#[cfg(feature = "sqs")]
+fn start_sqs(
+    runtime: &Runtime,
+    config: &Config,
+    taker: &Taker,
+    outages: &Arc<Outages>,
+) -> Result<(), TriggerError> {
+    let keys = config.file.trigger.sqs.clone();
+    if let Some(url) = keys.queue_url.clone() {
+        let (taker, outages) = (taker.clone(), Arc::clone(outages));
+        runtime.spawn(async move { super::sqs::keep_receiving(&url, &keys, &taker, &outages).await });
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "sqs"))]
+fn start_sqs(_: &Runtime, config: &Config, _: &Taker, _: &Arc<Outages>) -> Result<(), TriggerError> {
+    absent("trigger.sqs.queue_url", config.file.trigger.sqs.queue_url.as_deref(), "sqs")
+}
+
+#[cfg(feature = "nats")]
+fn start_nats(
+    runtime: &Runtime,
+    config: &Config,
+    taker: &Taker,
+    outages: &Arc<Outages>,
+) -> Result<(), TriggerError> {
+    let keys = config.file.trigger.nats.clone();
+    if let Some(url) = keys.url.clone() {
+        let credentials = keys.credentials_file.as_ref().map(|file| config.beside(file));
+        let (taker, outages) = (taker.clone(), Arc::clone(outages));
+        runtime.spawn(async move {
+            super::nats::keep_receiving(&url, &keys, credentials.as_deref(), &taker, &outages).await;
+        });
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "nats"))]
+fn start_nats(_: &Runtime, config: &Config, _: &Taker, _: &Arc<Outages>) -> Result<(), TriggerError> {
+    absent("trigger.nats.url", config.file.trigger.nats.url.as_deref(), "nats")
+}
+
+/// Refuses a key whose part was left out when this program was built.
+#[cfg(not(all(feature = "sqs", feature = "nats")))]
+fn absent(key: &'static str, value: Option<&str>, feature: &str) -> Result<(), TriggerError> {
+    if value.is_none() {
+        return Ok(());
+    }
+    let problem = format!("this program was built without the feature `{feature}`");
+    let hint = format!(
+        "build it with `cargo build --release -p greenstream --features {feature}`, or remove the key"
+    );
+    Err(TriggerError::Key { key, problem, hint })
+}
+
+fn open(url: &str, config: &Config) -> Result<Bucket, TriggerError> {
+    let place = objects::Bucket::open(url, &config.file.objects.settings(None)).map_err(|error| {
+        let (problem, hint) = (with_causes(&error), error.hint().to_owned());
+        TriggerError::Key { key: "inbox.url", problem, hint }
+    })?;
+    let (address, prefix) = (place.address(), place.full_key(""));
+    let name = (!address.bucket().is_empty()).then(|| address.bucket().to_owned());
+    Ok(Bucket::new(place.store(), name, prefix))
+}

@@ -1,0 +1,257 @@
+//! Takes one object that a hint or the scan names: reads it, lands it, and takes it out of the inbox.
+//!
+//! All triggers come through here and differ only in their transport, so that an event that comes twice, late
+//! or never changes nothing: what lands is what stands in the bucket, and known bytes are known.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use object_store::path::Path;
+use object_store::{Error, GetResult};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::bucket::{Bucket, Unplaced};
+use super::hint::Hint;
+use super::history::History;
+use super::in_hand::InHand;
+use super::intake::{Intake, Unlanded};
+use super::recent::{Fate, Recent, Stand};
+use crate::process::{Note, Receipt, Refused, with_causes};
+use crate::web::{Digests, Receiver};
+
+/// Objects read at the same time. Fewer leave the link idle between small ones, more hold more of the disk.
+pub const TURNS: usize = 16;
+
+/// What became of a hint.
+#[derive(Debug)]
+pub enum Disposition {
+    /// The object is this upload, on stable storage.
+    Landed(u32),
+    /// It landed before, and has left the inbox.
+    Before,
+    /// It is nothing that this inbox takes.
+    NoConcern(String),
+    /// It has not landed, and may when it is tried again.
+    Later(Refused),
+    /// It is not there, and nothing says that it ever landed.
+    Missing(Refused),
+    /// It stays as it is, however often it is tried.
+    Never(Refused),
+}
+
+impl Disposition {
+    /// Whether the message that brought the hint has done its work.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self, Disposition::Landed(_) | Disposition::Before | Disposition::NoConcern(_))
+    }
+
+    /// Why it is not settled.
+    #[must_use]
+    pub const fn refused(&self) -> Option<&Refused> {
+        match self {
+            Disposition::Later(refused) | Disposition::Missing(refused) | Disposition::Never(refused) => {
+                Some(refused)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Takes objects of one inbox bucket; shared by all triggers of a process.
+#[derive(Clone)]
+pub struct Taker(Arc<Inner>);
+
+struct Inner {
+    bucket: Bucket,
+    intake: Intake,
+    receiver: Receiver,
+    history: History,
+    recent: Mutex<Recent>,
+    in_hand: InHand,
+    turns: Semaphore,
+    runtime: Handle,
+}
+
+impl Taker {
+    /// Takes objects of `bucket` to `intake`. The store's connections belong to `runtime`, wherever a hint
+    /// comes from.
+    pub fn new(
+        bucket: Bucket,
+        intake: Intake,
+        receiver: Receiver,
+        history: History,
+        runtime: Handle,
+    ) -> Taker {
+        Taker(Arc::new(Inner {
+            bucket,
+            intake,
+            receiver,
+            history,
+            recent: Mutex::default(),
+            in_hand: InHand::default(),
+            turns: Semaphore::new(TURNS),
+            runtime,
+        }))
+    }
+
+    /// The bucket.
+    pub(super) fn bucket(&self) -> &Bucket {
+        &self.0.bucket
+    }
+
+    /// Takes the object of a hint; the answer says whether its message has done its work.
+    pub async fn take(&self, hint: Hint) -> Disposition {
+        let named = hint.key.clone();
+        let disposition = self.take_listed(hint).await;
+        tell(&named, &disposition);
+        disposition
+    }
+
+    /// The same for the scan, which looks again every minute and says less.
+    pub(super) async fn take_listed(&self, hint: Hint) -> Disposition {
+        let inner = Arc::clone(&self.0);
+        let taken = self.0.runtime.spawn(async move { inner.take(&hint).await }).await;
+        taken.unwrap_or_else(|error| later(format!("it was given up: {error}"), "it is tried again"))
+    }
+}
+
+/// Logs what is not settled. What landed has a line of its own.
+fn tell(key: &str, disposition: &Disposition) {
+    match disposition {
+        Disposition::Landed(_) | Disposition::Before => {}
+        Disposition::NoConcern(why) => tracing::debug!(key, "an event is of no concern: {why}"),
+        Disposition::Later(Refused { problem, hint }) => {
+            tracing::warn!(key, hint, "not yet landed: {problem}")
+        }
+        Disposition::Missing(Refused { problem, hint }) | Disposition::Never(Refused { problem, hint }) => {
+            tracing::error!(key, hint, "{problem}");
+        }
+    }
+}
+
+impl Inner {
+    async fn take(&self, hint: &Hint) -> Disposition {
+        let (path, name) = match self.bucket.place(hint) {
+            Ok(place) => place,
+            Err(Unplaced::Elsewhere(why)) => return Disposition::NoConcern(why),
+            Err(Unplaced::Unfit(problem)) => return never(problem, "put it again under another key"),
+        };
+        let _hand = self.in_hand.claim(&hint.key).await;
+        let Ok(_turn) = self.turns.acquire().await else {
+            return later("the service is stopping", "it is tried again");
+        };
+        match self.bucket.read(&path, None).await {
+            Ok(found) => self.land(&path, name, found).await,
+            Err(Error::NotFound { .. }) => self.missing(&path, name, hint).await,
+            Err(error) => away(&error),
+        }
+    }
+
+    /// An object that is not there: it landed before, or stands below the mark of a removal, or is lost.
+    async fn missing(&self, path: &Path, name: String, hint: &Hint) -> Disposition {
+        if self.recent().landed(hint).is_some() {
+            return Disposition::Before;
+        }
+        match self.history.has_landed(&name, hint.at).await {
+            Ok(true) => return Disposition::Before,
+            Ok(false) => {}
+            Err(error) => return later(with_causes(&error), "it is tried again"),
+        }
+        if hint.version.is_some() {
+            match self.bucket.read(path, hint.version.clone()).await {
+                Ok(found) => return self.land(path, name, found).await,
+                // some stores call a version that they cannot read a bad request
+                Err(error) => tracing::debug!(%error, key = hint.key, "the version is not there either"),
+            }
+        }
+        let problem = "the object is not there, and none of its name has landed since the event";
+        let hint = "put it again; or, where somebody has withdrawn it, remove the event";
+        Disposition::Missing(Refused { problem: problem.to_owned(), hint: hint.to_owned() })
+    }
+
+    async fn land(&self, path: &Path, name: String, found: GetResult) -> Disposition {
+        let (key, stand): (&str, _) = (path.as_ref(), Stand::of(&found.meta));
+        let known = self.recent().fate(key, &stand);
+        match known {
+            Some(Fate::Landed(upload)) => return self.leave(path, &stand, upload).await,
+            Some(Fate::Never(problem, hint)) => return never(problem, hint),
+            None => {}
+        }
+        let Ok(no_digests) = Digests::of(&HeaderMap::new()) else {
+            return later("the object was given up", "it is tried again");
+        };
+        let body = Body::from_stream(found.into_stream());
+        let bytes = match self.receiver.receive(body, Some(stand.size), no_digests).await {
+            Ok(bytes) => bytes,
+            Err(problem) if problem.is_for_ever() => {
+                return self.refuse(key, stand, problem.detail(), problem.help());
+            }
+            Err(problem) => return later(problem.detail(), problem.help()),
+        };
+        match self.intake.land(name, bytes).await {
+            Ok(Receipt { note: Note::Refused { upload, feed, .. }, .. }) => {
+                let problem = format!("these bytes are upload {upload}, which landed under feed {feed}");
+                let hint = "change feed or zone in the supplier's profile and run `greenstream rebuild`; then remove the object";
+                self.refuse(key, stand, &problem, hint)
+            }
+            Ok(Receipt {
+                note: Note::Landed(upload) | Note::Known(upload) | Note::Retried(upload), ..
+            }) => {
+                self.recent().note(key, stand.clone(), Fate::Landed(upload));
+                self.leave(path, &stand, upload).await
+            }
+            Ok(Receipt { note: Note::Unread { problem, hint }, .. }) => later(problem, hint),
+            Err(Unlanded::Refused(refused)) => Disposition::Later(refused),
+            Err(Unlanded::Busy) => later("too many uploads wait to land", "it is tried again"),
+            Err(Unlanded::Silent) => later("landing has not answered", "it is tried again"),
+            Err(Unlanded::Stopping) => later("the service is stopping", "it is tried again"),
+        }
+    }
+
+    /// Takes an object that has landed out of the inbox; what fails there is made good by the next scan.
+    async fn leave(&self, path: &Path, stand: &Stand, upload: u32) -> Disposition {
+        match self.bucket.remove_if_same(path, stand).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!(key = %path, upload, "another object has taken its place in the inbox")
+            }
+            Err(error) => {
+                tracing::warn!(key = %path, upload, "an object has landed and stays in the inbox: {}", with_causes(&error));
+            }
+        }
+        Disposition::Landed(upload)
+    }
+
+    /// Notes that an object is not to be read again as it is.
+    fn refuse(&self, key: &str, stand: Stand, problem: &str, hint: &str) -> Disposition {
+        tracing::error!(key, hint, "an object stays in the inbox: {problem}");
+        self.recent().note(key, stand, Fate::Never(problem.to_owned(), hint.to_owned()));
+        never(problem, hint)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        // every change is one statement
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn later(problem: impl Into<String>, hint: impl Into<String>) -> Disposition {
+    Disposition::Later(Refused { problem: problem.into(), hint: hint.into() })
+}
+
+fn never(problem: impl Into<String>, hint: impl Into<String>) -> Disposition {
+    Disposition::Never(Refused { problem: problem.into(), hint: hint.into() })
+}
+
+fn away(error: &Error) -> Disposition {
+    let hint = match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            "give the service the right to read, list and remove the objects of the inbox"
+        }
+        _ => "it is tried again; look whether the object store can be reached",
+    };
+    later(with_causes(error), hint)
+}

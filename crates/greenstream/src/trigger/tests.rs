@@ -1,0 +1,289 @@
+//! Objects of an inbox bucket on their way to landing, with a bucket in memory and a landing that only notes
+//! what it is given.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use super::bucket::Bucket;
+use super::history::History;
+use super::take::Disposition;
+use super::{Bell, Hint, Posts, Taker, intake, scan};
+use crate::change::{ChangeSet, Landed};
+use crate::config::UploadKeys;
+use crate::home::{Home, Layout};
+use crate::process::{Bytes, Note, Posted, Receipt, Refused};
+use crate::store::Store;
+use crate::web::Receiver;
+
+/// What the landing that is made up says to an upload.
+type Says = fn(u32, bool) -> Result<Note, Refused>;
+
+fn lands(upload: u32, is_new: bool) -> Result<Note, Refused> {
+    Ok(if is_new { Note::Landed(upload) } else { Note::Known(upload) })
+}
+
+struct World {
+    folder: TempDir,
+    store: Arc<InMemory>,
+    taker: Taker,
+    landed: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl World {
+    fn new(says: Says) -> World {
+        World::limited(says, 1 << 20)
+    }
+
+    fn limited(says: Says, bytes_max: u64) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Home::open(folder.path(), "a test").unwrap());
+        let layout = Home::look(folder.path()).unwrap();
+        drop(Store::open(&layout.database()).unwrap());
+        let store = Arc::new(InMemory::new());
+        let landed = Arc::default();
+        let (intake, posts) = intake(Bell::default());
+        let keys = UploadKeys { free_bytes_min: 0, bytes_max, ..UploadKeys::default() };
+        let receiver = Receiver::new(layout.fetching(), keys).unwrap();
+        let bucket = Bucket::new(
+            Arc::clone(&store) as Arc<dyn ObjectStore>,
+            Some("meters".to_owned()),
+            "inbox".into(),
+        );
+        let taker = Taker::new(bucket, intake, receiver, History::of(layout), Handle::current());
+        let notes = Arc::clone(&landed);
+        tokio::task::spawn_blocking(move || land(posts, says, &notes));
+        World { folder, store, taker, landed }
+    }
+
+    async fn put(&self, key: &str, content: &str) {
+        self.store.put(&Path::from(key), content.to_owned().into()).await.unwrap();
+    }
+
+    /// What an event would say of an object as it stands.
+    async fn event(&self, key: &str) -> Hint {
+        let found = self.store.head(&Path::from(key)).await.unwrap();
+        Hint {
+            bucket: Some("meters".to_owned()),
+            key: key.to_owned(),
+            etag: found.e_tag.map(|tag| super::hint::bare_tag(&tag)),
+            ..Hint::default()
+        }
+    }
+
+    async fn is_there(&self, key: &str) -> bool {
+        self.store.head(&Path::from(key)).await.is_ok()
+    }
+
+    /// What landed, in the order of names.
+    fn landed(&self) -> Vec<(String, String)> {
+        let mut landed = self.landed.lock().unwrap().clone();
+        landed.sort();
+        landed
+    }
+
+    fn layout(&self) -> Layout {
+        Home::look(self.folder.path()).unwrap()
+    }
+}
+
+fn land(mut posts: Posts, says: Says, notes: &Mutex<Vec<(String, String)>>) {
+    let runtime = Handle::current();
+    while let Some(posted) = posts.next(&runtime, Duration::from_secs(1)) {
+        for Posted { name, bytes, answer } in posted {
+            let bytes = match bytes {
+                Bytes::Memory(bytes) => bytes,
+                Bytes::Staged(staged) => std::fs::read(staged.path()).unwrap(),
+            };
+            let content = String::from_utf8(bytes).unwrap();
+            let mut notes = notes.lock().unwrap();
+            let known = notes.iter().position(|(_, held)| *held == content);
+            let upload = u32::try_from(known.unwrap_or(notes.len())).unwrap() + 1;
+            let said = says(upload, known.is_none());
+            if matches!(said, Ok(Note::Landed(_))) {
+                notes.push((name, content.clone()));
+            }
+            let receipt = |note| Receipt { note, sha256: String::new(), bytes: content.len() as u64 };
+            // who has gone away is not told
+            let _ = answer.send(said.map(receipt));
+        }
+    }
+}
+
+/// The kind of a disposition, for comparison.
+fn kind(disposition: &Disposition) -> &'static str {
+    match disposition {
+        Disposition::Landed(_) => "landed",
+        Disposition::Before => "before",
+        Disposition::NoConcern(_) => "no concern",
+        Disposition::Later(_) => "later",
+        Disposition::Missing(_) => "missing",
+        Disposition::Never(_) => "never",
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_lands_once_and_leaves_the_inbox_and_its_event_may_come_again() {
+    let world = World::new(lands);
+    world.put("inbox/2026/a b.csv", "a").await;
+    world.put("elsewhere/b.csv", "b").await;
+    let event = world.event("inbox/2026/a b.csv").await;
+    assert_eq!(kind(&world.taker.take(event.clone()).await), "landed");
+    assert!(!world.is_there("inbox/2026/a b.csv").await);
+    assert_eq!(kind(&world.taker.take(event).await), "before");
+    assert_eq!(kind(&world.taker.take(world.event("elsewhere/b.csv").await).await), "no concern");
+    assert!(world.is_there("elsewhere/b.csv").await);
+    assert_eq!(world.landed(), [("2026/a b.csv".to_owned(), "a".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_many_events_at_once_is_read_once() {
+    let world = World::new(lands);
+    let large = "x".repeat(300_000);
+    world.put("inbox/a.csv", &large).await;
+    let event = world.event("inbox/a.csv").await;
+    let taking: Vec<_> = (0..50)
+        .map(|_| {
+            let (taker, event) = (world.taker.clone(), event.clone());
+            tokio::spawn(async move { kind(&taker.take(event).await) })
+        })
+        .collect();
+    let mut kinds = BTreeMap::new();
+    for one in taking {
+        *kinds.entry(one.await.unwrap()).or_insert(0) += 1;
+    }
+    assert_eq!(kinds, BTreeMap::from([("landed", 1), ("before", 49)]));
+    assert_eq!(std::fs::read_dir(world.layout().fetching()).unwrap().count(), 0, "a fetched file stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_doubled_shuffled_and_lost_leave_what_the_scan_alone_leaves() {
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (with, without) = (World::new(lands), World::new(lands));
+        let mut events = Vec::new();
+        for number in 0..30 {
+            // some have the same bytes under two keys
+            let (key, content) = (format!("inbox/{number}.csv"), format!("{}", number % 25));
+            with.put(&key, &content).await;
+            without.put(&key, &content).await;
+            let event = with.event(&key).await;
+            events.extend(std::iter::repeat_n(event, random.usize(0..4)));
+        }
+        random.shuffle(&mut events);
+        let scan_after = random.usize(0..=events.len());
+        for (index, event) in events.into_iter().enumerate() {
+            if index == scan_after {
+                scan(&with.taker).await.unwrap();
+            }
+            let disposition = with.taker.take(event).await;
+            assert!(disposition.is_settled(), "seed {seed}: {disposition:?}");
+        }
+        scan(&with.taker).await.unwrap();
+        scan(&without.taker).await.unwrap();
+        let contents = |world: &World| {
+            let mut contents: Vec<_> = world.landed().into_iter().map(|(_, content)| content).collect();
+            contents.sort();
+            contents
+        };
+        assert_eq!(contents(&with), contents(&without), "seed {seed}");
+        assert_eq!(contents(&with).len(), 25);
+        for number in 0..30 {
+            assert!(!with.is_there(&format!("inbox/{number}.csv")).await, "seed {seed}: {number}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_was_never_there_is_missing_and_one_that_landed_in_another_life_is_not() {
+    let world = World::new(lands);
+    let hint =
+        |at: &str| Hint { key: "inbox/a.csv".to_owned(), at: crate::text::instant(at), ..Hint::default() };
+    assert_eq!(kind(&world.taker.take(hint("2026-03-02T00:00:00Z")).await), "missing");
+    let landed_at = crate::text::instant("2026-03-02T12:00:00Z").unwrap();
+    let mut store = Store::open(&world.layout().database()).unwrap();
+    let landed = Landed {
+        upload: 1,
+        name: "a.csv".to_owned(),
+        sha256: "0".repeat(64),
+        bytes: 1,
+        landed_at,
+        feed: "default".to_owned(),
+        time_zone: None,
+    };
+    let set =
+        ChangeSet { entry: 1, entry_hash: "0".repeat(64), landed: vec![landed], ..ChangeSet::default() };
+    store.commit(&[Arc::new(set)]).unwrap();
+    store.deliver(&[(1, "b.csv".to_owned(), landed_at)]).unwrap();
+    assert_eq!(kind(&world.taker.take(hint("2026-03-02T11:00:00Z")).await), "before");
+    assert_eq!(
+        kind(&world.taker.take(hint("2026-03-02T12:00:59Z")).await),
+        "before",
+        "clocks differ a little"
+    );
+    assert_eq!(kind(&world.taker.take(hint("2026-03-02T12:01:01Z")).await), "missing");
+    assert_eq!(kind(&world.taker.take(hint("no instant")).await), "before");
+    let again = Hint { key: "inbox/b.csv".to_owned(), ..hint("2026-03-02T11:00:00Z") };
+    assert_eq!(kind(&world.taker.take(again).await), "before", "known bytes are a delivery");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_leaves_the_object_where_it_is_and_ends_the_scan_soon() {
+    let world =
+        World::new(|_, _| Err(Refused { problem: "no space".to_owned(), hint: "free some".to_owned() }));
+    for number in 0..100 {
+        world.put(&format!("inbox/{number}.csv"), &number.to_string()).await;
+    }
+    assert_eq!(kind(&world.taker.take(world.event("inbox/1.csv").await).await), "later");
+    assert_eq!(scan(&world.taker).await.unwrap_err().problem, "no space");
+    assert!(world.is_there("inbox/1.csv").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_land_stays_and_does_not_hold_up_the_others() {
+    let world = World::limited(lands, 1_000);
+    for number in 0..10 {
+        world.put(&format!("inbox/{number}.csv"), &"x".repeat(998 + number)).await;
+    }
+    let scanned = scan(&world.taker).await.unwrap();
+    assert_eq!((scanned.landed, scanned.refused, scanned.waiting), (3, 7, 0));
+    assert_eq!(scan(&world.taker).await.unwrap().refused, 7);
+    let too_large = world.taker.take(world.event("inbox/3.csv").await).await;
+    assert!(too_large.refused().unwrap().problem.contains("more than 1000 bytes"), "{too_large:?}");
+    assert!(!world.is_there("inbox/2.csv").await && world.is_there("inbox/3.csv").await);
+    // one that takes its place may land
+    world.put("inbox/3.csv", "small").await;
+    assert_eq!(kind(&world.taker.take(world.event("inbox/3.csv").await).await), "landed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_known_under_another_feed_stay_and_are_told() {
+    let says: Says = |upload, _| Ok(Note::Refused { upload, feed: "nem12".to_owned(), time_zone: None });
+    let world = World::new(says);
+    world.put("inbox/a.csv", "a").await;
+    let refused = world.taker.take(world.event("inbox/a.csv").await).await;
+    assert_eq!(kind(&refused), "never");
+    assert!(refused.refused().unwrap().problem.contains("feed nem12"), "{refused:?}");
+    assert_eq!(scan(&world.taker).await.unwrap().refused, 1);
+    assert!(world.is_there("inbox/a.csv").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_takes_the_place_of_one_that_was_read_stays_and_lands_next() {
+    let world = World::new(lands);
+    let path = Path::from("inbox/a.csv");
+    world.put("inbox/a.csv", "one").await;
+    let stand = super::recent::Stand::of(&world.store.head(&path).await.unwrap());
+    world.put("inbox/a.csv", "two").await;
+    assert!(!world.taker.bucket().remove_if_same(&path, &stand).await.unwrap());
+    assert!(world.is_there("inbox/a.csv").await);
+    assert_eq!(scan(&world.taker).await.unwrap().landed, 1);
+    assert_eq!(world.landed(), [("a.csv".to_owned(), "two".to_owned())]);
+    assert!(world.taker.bucket().remove_if_same(&path, &stand).await.unwrap(), "gone is gone");
+}

@@ -1,0 +1,257 @@
+"""GreenStream as a function of AWS Lambda, by the real runtime API, with S3 and SQS servers around it.
+
+    function.py BINARY FUNCTION
+
+A small server here is Lambda: it reads the queue as an event source mapping does (batches, partial batch failures), hands
+each event to FUNCTION by the runtime API (`/2018-06-01/runtime/...`), and takes its answer.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from cloud import KEYS, Aws, Queue, check, command, configure, eventually, main, readings, running, upload, uploads
+from triggers import in_own_folder, is_empty, reference, toml
+
+MEMORY_MB_MAX = 512
+POLL_MS_MAX = 100.0
+
+
+class Lambda:
+    """The runtime API for one execution environment."""
+
+    def __init__(self) -> None:
+        self.events: queue.Queue[object] = queue.Queue()
+        self.answers: queue.Queue[tuple[bool, object]] = queue.Queue()
+        self.first_poll: float | None = None
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self) -> None:  # noqa: N802
+                outer.first_poll = outer.first_poll or time.monotonic()
+                event = outer.events.get()
+                headers = {
+                    "Content-Type": "application/json",
+                    "Lambda-Runtime-Aws-Request-Id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + 900) * 1000)),
+                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:greenstream",
+                }
+                try:
+                    self.reply(200, json.dumps(event).encode(), headers)
+                except OSError:
+                    pass  # the process has ended
+
+            def do_POST(self) -> None:  # noqa: N802
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.reply(202, b"{}", {"Content-Type": "application/json"})
+                outer.answers.put((self.path.endswith("/response"), json.loads(body or b"null")))
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def start(self, function: str, home: Path, log: Path):
+        environment = {
+            **os.environ,
+            **KEYS,
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.server.server_address[1]}",
+            "AWS_LAMBDA_FUNCTION_NAME": "greenstream",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/greenstream",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "1",
+            "GREENSTREAM_HOME": str(home),
+        }
+        self.first_poll = None
+        self.began = time.monotonic()
+        with open(log, "ab") as out:
+            return running([function], env=environment, stdout=out, stderr=out)
+
+    def invoke(self, event: object, seconds: float = 120) -> tuple[bool, object]:
+        self.events.put(event)
+        return self.answers.get(timeout=seconds)
+
+
+def sqs_event(messages: list[dict]) -> dict:
+    records = [
+        {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": {"ApproximateReceiveCount": "1"},
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:events",
+            "awsRegion": "us-east-1",
+        }
+        for message in messages
+    ]
+    return {"Records": records}
+
+
+def pump(cloud: Lambda, events: Queue) -> int:
+    """As an event source mapping: a batch goes to the function, and what it does not name as failed is removed."""
+    answer = events.sqs.receive_message(QueueUrl=events.url, MaxNumberOfMessages=10, VisibilityTimeout=1)
+    messages = answer.get("Messages", [])
+    if not messages:
+        return 0
+    good, answer = cloud.invoke(sqs_event(messages))
+    check(good and isinstance(answer, dict), answer)
+    failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
+    check(failed <= {message["MessageId"] for message in messages}, answer)
+    for message in messages:
+        if message["MessageId"] not in failed:
+            events.sqs.delete_message(QueueUrl=events.url, ReceiptHandle=message["ReceiptHandle"])
+    return len(messages)
+
+
+def pump_until_empty(cloud: Lambda, events: Queue) -> None:
+    eventually(lambda: pump(cloud, events) == 0 and events.count() == 0, "the queue is empty")
+
+
+SCHEDULE = {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "resources": [], "detail": {}}
+
+
+def put_notify_land(binary: str, function: str, folder: Path) -> None:
+    """From the bucket to database and archive; a missing object and nonsense end among the dead letters."""
+    with Aws.start(folder) as aws:
+        bucket, events = aws.bucket("meters", versioned=True), aws.queue("events", receives=3)
+        aws.notify(bucket, events)
+        home, cloud = folder / "home", Lambda()
+        configure(home, toml(aws, bucket))
+        contents = [upload(number) for number in range(25)]
+        with cloud.start(function, home, folder / "function.log"):
+            for number, content in enumerate(contents[:20]):
+                aws.put(bucket, f"inbox/{number} +.csv", content)
+            events.send({"key": "inbox/missing.csv", "bucket": bucket})
+            events.send("no JSON")
+            pump_until_empty(cloud, events)
+            check(is_empty(aws, bucket), aws.keys(bucket))
+            check(events.dead.count() == 2, events.dead.count())
+            # lost events: only the schedule finds these
+            for number, content in enumerate(contents[20:], start=20):
+                aws.put(bucket, f"inbox/{number}.csv", content)
+            lost = events.drain()
+            good, answer = cloud.invoke(SCHEDULE)
+            check(good and answer == {"landed": 5, "refused": 0, "waiting": 0}, answer)
+            # and here they are all the same, in another process
+        with cloud.start(function, home, folder / "function.log"):
+            for body in lost:
+                events.send(body)
+            pump_until_empty(cloud, events)
+            check(events.dead.count() == 2, "an event of an object that has landed is no dead letter")
+            good, _ = cloud.invoke({"warm": True})
+            check(not good, "an event that nobody knows is an error")
+            check(command(binary, home, "status").strip(), "another may own the home between invocations")
+        check(readings(binary, home) == reference(binary, folder, contents), "the readings differ")
+        command(binary, home, "verify")
+        in_archive = archived(home)
+        check(in_archive == 3 * len(contents), f"{in_archive} rows in the archive")
+
+
+def archived(home: Path) -> int:
+    import deltalake
+
+    return deltalake.DeltaTable(str(home / "archive" / "readings")).to_pyarrow_table().num_rows
+
+
+def a_home_in_use_lets_messages_come_again(binary: str, function: str, folder: Path) -> None:
+    with Aws.start(folder) as aws:
+        bucket, events = aws.bucket("meters"), aws.queue("events", receives=50)
+        aws.notify(bucket, events)
+        home, cloud = folder / "home", Lambda()
+        configure(home, toml(aws, bucket) + '\n[serve]\nlisten = "127.0.0.1:0"\n')
+        aws.put(bucket, "inbox/a.csv", upload(1))
+        # another owner, which has no bucket of its own to look at
+        other = folder / "other.toml"
+        other.write_text('[serve]\nlisten = "127.0.0.1:0"\n')
+        owner = [binary, "--home", str(home), "--config", str(other), "run"]
+        with cloud.start(function, home, folder / "function.log"):
+            with running(owner, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
+                eventually(lambda: (home / "greenstream.db").exists(), "the owner has the home")
+                threading.Timer(3, lambda: None).start()
+                messages = events.sqs.receive_message(QueueUrl=events.url, MaxNumberOfMessages=10, VisibilityTimeout=1)
+                cloud.events.put(sqs_event(messages.get("Messages", [])))
+                time.sleep(2)
+                check(cloud.answers.empty(), "it waits for the home")
+            good, answer = cloud.answers.get(timeout=60)
+            check(good and answer == {"batchItemFailures": []}, answer)
+        check(len(uploads(binary, home)) == 1, uploads(binary, home))
+
+
+def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder: Path) -> None:
+    """From the process's start to its first poll; and an hour of 50,000 meters, after a day that is there already."""
+    files = folder / "day"
+    subprocess.run(
+        [binary, "simulate", "--meters", "50000", "--days", "1", "--out", str(files)], check=True, stdout=subprocess.DEVNULL
+    )
+    hours = sorted(files.iterdir())
+    with Aws.start(folder) as aws:
+        bucket, events = aws.bucket("meters"), aws.queue("events", receives=3)
+        aws.notify(bucket, events)
+        home, cloud = folder / "home", Lambda()
+        sizes = "\n[sizes]\nwindow_readings = 2000000\narchive_buffer_bytes = 33554432\nworkers = 2\n"
+        configure(home, toml(aws, bucket).replace("request_seconds = 3", "request_seconds = 60") + sizes)
+        polls, seconds = [], []
+        for _ in range(5):
+            with cloud.start(function, home, folder / "function.log"):
+                eventually(lambda: cloud.first_poll, "the first poll")
+                polls.append((cloud.first_poll - cloud.began) * 1000)
+                cloud.events.put(None)
+                cloud.answers.get(timeout=10)
+        peak = 0
+        for hour in hours[:24]:
+            # each hour in an environment of its own: nothing is kept between invocations
+            with cloud.start(function, home, folder / "function.log") as process:
+                aws.put(bucket, f"inbox/{hour.name}", hour.read_bytes())
+                began = time.monotonic()
+                pump_until_empty(cloud, events)
+                seconds.append(time.monotonic() - began)
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
+        rows = json.loads(command(binary, home, "--json", "status"))["rows"]
+        check(rows["balanced"] and rows["all"] > 4_000_000, rows)
+        poll, peak_mb = sorted(polls)[len(polls) // 2], peak / 1024
+        print(
+            f"    first poll after {poll:.0f} ms (worst {max(polls):.0f}); {rows['all']:,} rows in {len(seconds)} invocations,"
+            f" at most {max(seconds):.1f} s and {peak_mb:.0f} MB"
+        )
+        check(poll < POLL_MS_MAX, f"{poll:.0f} ms to the first poll")
+        check(peak_mb < MEMORY_MB_MAX, f"{peak_mb:.0f} MB")
+
+
+TESTS = [put_notify_land, a_home_in_use_lets_messages_come_again, starts_soon_and_fits_into_half_a_gigabyte]
+
+
+def with_function(test, function: str):
+    def run(binary: str, folder: Path) -> None:
+        test(binary, function, folder)
+
+    run.__name__ = test.__name__
+    return run
+
+
+if __name__ == "__main__":
+    chosen = [test for test in TESTS if len(sys.argv) < 4 or test.__name__ in sys.argv[3:]]
+    sys.exit(main([in_own_folder(with_function(test, sys.argv[2]), sys.argv[1]) for test in chosen]))
