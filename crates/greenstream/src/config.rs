@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::landing::UPLOAD_BYTES_MAX;
+use crate::objects::{Error as ObjectsError, Place, Settings};
 
 mod bounds;
 mod error;
@@ -41,8 +42,12 @@ pub struct File {
     pub registry: Option<PathBuf>,
     /// Limits of meters that the registry does not name.
     pub limits: LimitsKeys,
+    /// Where raw bytes and journal are.
+    pub landing: LandingKeys,
     /// The Delta tables.
     pub archive: ArchiveKeys,
+    /// What all object stores share.
+    pub objects: ObjectsKeys,
     /// Where alerts go besides the log.
     pub alerts: AlertKeys,
     /// The service's pages, API and metrics.
@@ -63,10 +68,37 @@ pub struct LimitsKeys {
     pub power_kw_max: f64,
 }
 
+/// `[landing]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LandingKeys {
+    /// A bucket or folder by its URL. Default none: `landing/` of the home.
+    pub url: Option<String>,
+    /// Days for which what has landed may not be changed or removed, in a bucket with Object Lock. Default none:
+    /// what the bucket itself says.
+    pub object_lock_days: Option<u32>,
+}
+
+/// `[objects]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectsKeys {
+    /// Address of the server, where it is not the cloud's own. Default none.
+    pub endpoint: Option<String>,
+    /// The region of the buckets. Default none: that of the environment.
+    pub region: Option<String>,
+    /// How often a request is tried again before the outage is one. Default 5.
+    pub retries_max: u32,
+    /// Longest time for one request, in seconds; after as much in all no try begins. Default 30.
+    pub request_seconds: u64,
+}
+
 /// `[archive]`
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveKeys {
+    /// A bucket or folder by its URL. Default none: `archive/` of the home.
+    pub url: Option<String>,
     /// Longest time from a commit to the archive, in seconds, for days still open. Default 60.
     pub lag_seconds: u64,
     /// The same for corrections of closed days. Default 900.
@@ -138,7 +170,9 @@ impl Default for File {
             feeds: PathBuf::from("feeds"),
             registry: None,
             limits: LimitsKeys::default(),
+            landing: LandingKeys::default(),
             archive: ArchiveKeys::default(),
+            objects: ObjectsKeys::default(),
             alerts: AlertKeys::default(),
             serve: ServeKeys::default(),
             upload: UploadKeys::default(),
@@ -155,7 +189,27 @@ impl Default for LimitsKeys {
 
 impl Default for ArchiveKeys {
     fn default() -> Self {
-        ArchiveKeys { lag_seconds: 60, closed_day_lag_seconds: 900, retention_seconds: 600 }
+        ArchiveKeys { url: None, lag_seconds: 60, closed_day_lag_seconds: 900, retention_seconds: 600 }
+    }
+}
+
+impl Default for ObjectsKeys {
+    fn default() -> Self {
+        ObjectsKeys { endpoint: None, region: None, retries_max: 5, request_seconds: 30 }
+    }
+}
+
+impl ObjectsKeys {
+    /// For a place in a store, whose objects are locked for so many days (or as its bucket says).
+    #[must_use]
+    pub fn settings(&self, object_lock_days: Option<u32>) -> Settings {
+        Settings {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            retries_max: self.retries_max,
+            request_seconds: self.request_seconds,
+            object_lock_days,
+        }
     }
 }
 
@@ -351,6 +405,25 @@ pub struct Config {
 }
 
 impl Config {
+    /// Where the landing zone is, for a home that would have it in `folder`.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] where the URL or the settings cannot be used.
+    pub fn landing(&self, folder: PathBuf) -> Result<Place, ConfigError> {
+        let keys = &self.file.landing;
+        let settings = self.file.objects.settings(keys.object_lock_days);
+        place("landing.url", keys.url.as_deref(), &settings, folder)
+    }
+
+    /// Where the archive is, for a home that would have it in `folder`.
+    ///
+    /// # Errors
+    /// As [`Config::landing`].
+    pub fn archive(&self, folder: PathBuf) -> Result<Place, ConfigError> {
+        let settings = self.file.objects.settings(None);
+        place("archive.url", self.file.archive.url.as_deref(), &settings, folder)
+    }
+
     /// The token that callers of the service must show, if one is set.
     ///
     /// # Errors
@@ -365,6 +438,10 @@ impl Config {
         let (file, text) = read_file(path)?;
         let in_file = |error: ConfigError| error.in_file(path, &text, path);
         bounds::check(&file).map_err(in_file)?;
+        for (key, url) in [("landing.url", &file.landing.url), ("archive.url", &file.archive.url)] {
+            let checked = url.as_deref().map_or(Ok(()), Place::check);
+            checked.map_err(|error| in_file(unplaced(key, &error)))?;
+        }
         let beside = path.parent().unwrap_or(Path::new("."));
         let mut feeds: BTreeMap<String, String> =
             Feed::built_in().into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
@@ -499,4 +576,13 @@ fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
         format!("{kw} kW is no power"),
         "give a number of kW between -1e12 and 1e12",
     ))
+}
+
+fn place(key: &str, url: Option<&str>, settings: &Settings, folder: PathBuf) -> Result<Place, ConfigError> {
+    let Some(url) = url else { return Ok(Place::Folder(folder)) };
+    Place::open(url, settings).map_err(|error| unplaced(key, &error))
+}
+
+fn unplaced(key: &str, error: &ObjectsError) -> ConfigError {
+    ConfigError::new(ConfigProblem::Value, key, crate::process::with_causes(error), error.hint())
 }

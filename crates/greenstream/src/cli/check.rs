@@ -12,16 +12,23 @@ use crate::config::{Config, File, position, value_spans};
 use crate::web;
 
 /// What the values of a key are, for every key there is.
-const UNITS: [(&str, &str); 24] = [
+const UNITS: [(&str, &str); 31] = [
     ("reporting_zone", "IANA zone"),
     ("default_feed", "feed profile"),
     ("feeds", "folder beside the file"),
     ("registry", "file beside the file"),
     ("limits.power_kw_min", "kW"),
     ("limits.power_kw_max", "kW"),
+    ("landing.url", "address"),
+    ("landing.object_lock_days", "days"),
+    ("archive.url", "address"),
     ("archive.lag_seconds", "s"),
     ("archive.closed_day_lag_seconds", "s"),
     ("archive.retention_seconds", "s"),
+    ("objects.endpoint", "address"),
+    ("objects.region", "region"),
+    ("objects.retries_max", "tries"),
+    ("objects.request_seconds", "s"),
     ("alerts.webhook", "address"),
     ("serve.listen", "address:port"),
     ("serve.token_file", "file beside the file"),
@@ -51,6 +58,7 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let token = config.token()?;
     web::address(listen, token.is_some())
         .map_err(|error| Failure::from(error).at(path.display(), format!("listen = {listen:?}")))?;
+    let places = [config.landing(cli.home.join("landing"))?, config.archive(cli.home.join("archive"))?];
     let mut listing = Listing::new(&["key", "value", "unit", "from"]);
     for (key, value) in keys(&config.file) {
         let line = |span: &std::ops::Range<usize>| format!("line {}", position(&text, span.start).0);
@@ -66,6 +74,8 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
             "keys": listing.objects(),
             "feeds": rules.feeds.keys().collect::<Vec<_>>(),
             "token_set": token.is_some(),
+            "landing": places[0].to_string(),
+            "archive": places[1].to_string(),
             "registry_meters": rules.meters.len(),
             "time_zone_data": config.rulebook.tzdb,
         });
@@ -77,6 +87,8 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     println!("{} ({from})", path.display());
     listing.print(false, "")?;
     println!();
+    println!("landing zone    {}", places[0]);
+    println!("archive         {}", places[1]);
     println!("registry        {} meters", rules.meters.len());
     println!(
         "token           {}",

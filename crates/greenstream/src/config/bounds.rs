@@ -14,9 +14,14 @@ pub const REGISTRY_BYTES_MAX: u64 = 16 << 20;
 /// A day in seconds: an archive that lags longer helps nobody.
 const DAY_SECONDS: u64 = 86_400;
 
+/// A century: the longest retention that stores take.
+const LOCK_DAYS_MAX: u64 = 36_500;
+
 /// Refuses the first key that is outside its bounds.
 pub fn check(file: &File) -> Result<(), ConfigError> {
     let (sizes, archive, serve, upload) = (&file.sizes, &file.archive, &file.serve, &file.upload);
+    let objects = &file.objects;
+    let lock_days = file.landing.object_lock_days;
     let size = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
     for (key, value, min, max) in [
         ("sizes.upload_bytes_max", sizes.upload_bytes_max, 1, CONTENT_BYTES_MAX),
@@ -34,6 +39,9 @@ pub fn check(file: &File) -> Result<(), ConfigError> {
         ("upload.body_seconds", upload.body_seconds, 1, DAY_SECONDS),
         ("upload.rate_min", upload.rate_min, 0, 1 << 30),
         ("upload.free_bytes_min", upload.free_bytes_min, 0, 1 << 60),
+        ("landing.object_lock_days", lock_days.map_or(1, u64::from), 1, LOCK_DAYS_MAX),
+        ("objects.retries_max", objects.retries_max.into(), 0, 100),
+        ("objects.request_seconds", objects.request_seconds, 1, 3_600),
     ] {
         if !(min..=max).contains(&value) {
             return Err(ConfigError::new(
@@ -100,6 +108,10 @@ mod tests {
         check_bound(|file, value| file.upload.body_seconds = value, 1, 86_400);
         check_bound(|file, value| file.upload.rate_min = value, 0, 1 << 30);
         check_bound(|file, value| file.upload.free_bytes_min = value, 0, 1 << 60);
+        let short = |value: u64| u32::try_from(value).unwrap();
+        check_bound(|file, value| file.landing.object_lock_days = Some(short(value)), 1, 36_500);
+        check_bound(|file, value| file.objects.retries_max = short(value), 0, 100);
+        check_bound(|file, value| file.objects.request_seconds = value, 1, 3_600);
     }
 
     #[test]
