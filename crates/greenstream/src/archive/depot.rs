@@ -157,7 +157,7 @@ fn upload(bucket: &Bucket, key: &str, file: &mut File) -> io::Result<()> {
     file.rewind()?;
     let mut next = || -> io::Result<Bytes> {
         let mut part = Vec::new();
-        file.by_ref().take(PART_BYTES as u64).read_to_end(&mut part)?;
+        Read::take(&mut *file, PART_BYTES as u64).read_to_end(&mut part)?;
         Ok(part.into())
     };
     let first = next()?;

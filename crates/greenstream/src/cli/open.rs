@@ -13,7 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::fence::TakenOver;
 use crate::home::{Home, HomeError, Layout};
 use crate::landing::{Error as LandingError, Zone};
-use crate::objects::{Error as StoreError, Place};
+use crate::objects::{Error as ObjectsError, Place};
 pub use crate::process::with_causes;
 use crate::process::{ProcessError, Service};
 use crate::store::{Reader, Store, StoreError};
@@ -65,7 +65,7 @@ impl From<LandingError> for Failure {
             LandingError::Io { source, .. } => {
                 let failure = Failure::io(with_causes(&error), source).helped(error.hint());
                 // a store that is away is a service out of reach
-                let is_away = StoreError::of_io(source).is_some_and(StoreError::is_transient);
+                let is_away = ObjectsError::of_io(source).is_some_and(ObjectsError::is_transient);
                 return if is_away { failure.for_now() } else { failure };
             }
             LandingError::Journal { .. } => Code::Journal,

@@ -282,7 +282,14 @@ impl Landing {
     fn over(zone: Zone, disk: Disk) -> Result<Landing, Error> {
         let mut landing = Landing { zone, disk, in_doubt: true };
         landing.clear_up()?;
-        if landing.journal.head().entry == 0 && verify::has_objects(&landing.objects)? {
+        let is_new = |landing: &Landing| landing.journal.head().entry == 0;
+        if is_new(&landing) && verify::has_objects(&landing.objects)? {
+            // in a bucket another process may have begun it meanwhile
+            landing.zone.refresh()?;
+        } else {
+            return Ok(landing);
+        }
+        if is_new(&landing) {
             return Err(Error::Journal {
                 path: landing.journal.next_segment(),
                 line: 1,

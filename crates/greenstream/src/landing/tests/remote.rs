@@ -32,6 +32,12 @@ fn remove(store: &Arc<InMemory>, key: &str) {
     wait(store.delete(&Key::from(format!("landing/{key}")))).unwrap();
 }
 
+/// A journal with a first entry, as every service begins; objects without any are taken for a loss.
+fn begin(store: &Arc<InMemory>) {
+    let first = Body::Configuration(ConfigurationBody { version: 1, content: serde_json::json!({}) });
+    Landing::open(Place::Bucket(sound(store))).unwrap().append(vec![(at(0), first)]).unwrap();
+}
+
 /// Where the bytes of an upload are.
 fn key(text: &str) -> String {
     let hash = Hash::of(text.as_bytes()).to_string();
@@ -67,7 +73,7 @@ fn uploads_land_once_and_are_read_back_by_whoever_looks() {
 fn several_processes_land_in_one_bucket_and_nothing_is_lost_or_doubled() {
     const EACH: usize = 40;
     let store = Arc::new(InMemory::new());
-    drop(Landing::open(Place::Bucket(sound(&store))).unwrap());
+    begin(&store);
     let new = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for process in 0..4 {
@@ -99,10 +105,7 @@ fn whichever_request_fails_or_loses_its_answer_nothing_is_lost_or_doubled() {
             let mut failing = 0;
             loop {
                 let store = Arc::new(InMemory::new());
-                // as every service begins; objects without any journal are taken for a loss
-                let first =
-                    Body::Configuration(ConfigurationBody { version: 1, content: serde_json::json!({}) });
-                Landing::open(Place::Bucket(sound(&store))).unwrap().append(vec![(at(0), first)]).unwrap();
+                begin(&store);
                 let count = Arc::new(AtomicUsize::new(0));
                 let counted = Arc::clone(&count);
                 let bucket = Flaky::new(&store, move |_| {
