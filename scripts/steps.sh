@@ -1,10 +1,19 @@
-# What scripts/test and scripts/test-long share: checks that are counted, and the last line.
+# What scripts/test, scripts/test-data and scripts/test-long share: checks that are counted, and the last line.
 # shellcheck shell=bash
 mkdir -p target
 log=$(mktemp target/test.XXXXXX.log)
 trap 'rm -f "$log"' EXIT
 passed=0
 failed=0
+# The parts that are not in the default build. Everything is tested with all of them, for each choice of parts compiles
+# most dependencies anew; that the default build compiles, the lints tell.
+parts=greenstream/s3,greenstream/gcs,greenstream/azure,greenstream/sqs,greenstream/nats,greenstream-lambda/s3
+
+# build: the programs that the tests outside of cargo run
+build() {
+  printf '== release build\n'
+  cargo build --release --quiet -p greenstream -p greenstream-lambda --features "$parts"
+}
 
 # step NAME COMMAND...: runs a check that counts as one test
 step() {

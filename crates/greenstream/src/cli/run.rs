@@ -71,6 +71,15 @@ pub fn serve_until_stopped(cli: &Cli, service: Service, token: Option<Token>) ->
     if let Some(url) = &service.config().file.inbox.url {
         eprintln!("inbox bucket: {}", crate::text::plain(url));
     }
+    let home = service.home();
+    for (what, place, usual) in [
+        ("landing zone", home.landing_place(), home.landing()),
+        ("archive", home.archive_place(), home.archive()),
+    ] {
+        if place.root() != usual {
+            eprintln!("{what}: {place}");
+        }
+    }
     if takes_uploads {
         eprintln!("uploads: PUT http://{}/v1/uploads/NAME", page.address());
     }
