@@ -7,7 +7,7 @@ passed=0
 failed=0
 # The parts that are not in the default build. Everything is tested with all of them, for each choice of parts compiles
 # most dependencies anew; that the default build compiles, the lints tell.
-parts=greenstream/s3,greenstream/gcs,greenstream/azure,greenstream/sqs,greenstream/nats,greenstream-lambda/s3
+parts=greenstream/s3,greenstream/gcs,greenstream/azure,greenstream/sqs,greenstream/nats
 
 # build: the programs that the tests outside of cargo run
 build() {
