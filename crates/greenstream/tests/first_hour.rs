@@ -67,6 +67,17 @@ fn what_is_not_there_is_named_with_the_way_out() {
 }
 
 #[test]
+fn what_is_out_of_reach_is_named_with_the_way_out() {
+    let home = Home::new();
+    home.configure("greenstream.toml", "[serve]\nlisten = \"127.0.0.1:1\"\n");
+    check(&home, &["health"], 69, "E-UNHEALTHY", &["http://127.0.0.1:1/readyz", "does not answer"]);
+    home.configure("greenstream.toml", "[alerts]\nwebhook = \"http://127.0.0.1:1/\"\n");
+    home.ok(&["check-config"]);
+    let reach = ["check-config", "--level", "reachability"];
+    check(&home, &reach, 78, "E-UNREACHABLE", &["webhook", "does not answer"]);
+}
+
+#[test]
 fn what_the_command_line_cannot_mean_is_named_with_the_way_out() {
     let home = Home::new();
     let file = home.file("a.csv", format!("{HEADER}{ROWS}"));

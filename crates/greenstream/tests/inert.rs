@@ -206,8 +206,9 @@ fn secrets_are_told_nowhere() {
         let webhook = format!("http://canary-user:canary-password@{address}/canary-path?token=canary-query");
         home.configure(
             "greenstream.toml",
-            &format!("[alerts]\nwebhook = \"{webhook}\"\n[serve]\ntoken_file = \"token\"\n"),
+            "[alerts]\nwebhook_file = \"webhook\"\n[serve]\ntoken_file = \"token\"\n",
         );
+        home.configure("webhook", &format!("{webhook}\n"));
         home.configure("token", "canary-of-the-token\n");
         let run = |args: &[&str]| {
             let mut command = home.command(args);
@@ -222,6 +223,7 @@ fn secrets_are_told_nowhere() {
         for args in [
             &["check-config"][..],
             &["check-config", "--json"],
+            &["check-config", "--level", "reachability"],
             &["status"],
             &["alerts", "--json"],
             &["feeds", "list"],
@@ -252,7 +254,7 @@ fn secrets_are_told_nowhere() {
         let (_, said) = service.terminate();
         holds_no_secret("the service's log", said.as_bytes());
         for (path, bytes) in files_below(&home.path()) {
-            if !path.ends_with("greenstream.toml") && !path.ends_with("token") {
+            if !path.ends_with("webhook") && !path.ends_with("token") {
                 holds_no_secret(&path.display().to_string(), &bytes);
             }
         }
@@ -265,6 +267,13 @@ fn a_configuration_that_is_wrong_tells_no_secret_either() {
     for text in [
         "[alerts]\nwebhook = \"https://u:canary@h/canary\" x\n",
         "[alerts]\nwebhok = \"https://u:canary@h/canary\"\n",
+        "[alerts]\nwebhook = \"https://u:canary@h/canary\"\n",
+        "[store]\nurl = \"postgresql://u:canary@h/canary\"\n",
+        "[store]\nurl = \"host=h password=canary\"\n",
+        "[store]\npassword = \"canary\"\n",
+        "[objects]\naws_secret_access_key = \"canary\"\n",
+        "[landing]\nurl = \"az://c/p?sig=canary\"\n",
+        "[trigger.nats]\nurl = \"nats://canary@h:4222\"\n",
         "[alerts]\nwebhook = [\"https://u:canary@h/canary\"]\n",
         "[serve]\ntoken = \"canary-token-of-16\"\n",
         "[serve]\ntoken_file = 'canary\n",

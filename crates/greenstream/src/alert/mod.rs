@@ -178,7 +178,7 @@ impl Targets {
 
 /// An error in words. The address may carry a secret, and so may where it redirects to: those that hold
 /// one are told without.
-fn without_address(error: ureq::Error) -> String {
+pub fn without_address(error: ureq::Error) -> String {
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => "its address is none that can be asked".to_owned(),
         ureq::Error::RequireHttpsOnly(_) => "its address is not of https".to_owned(),

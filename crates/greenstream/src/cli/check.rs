@@ -1,95 +1,79 @@
 //! `check-config`: every key in force with its value, its unit and where it is from, and whether all
-//! of it can be used.
+//! of it can be used; on request also whether what it names answers.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::table::Listing;
 use super::{Cli, Failure, open};
-use crate::config::{Config, File, position, value_spans};
+use crate::config::{Config, ConfigError, KEYS, Keys, Token};
 use crate::web;
 
-/// What the values of a key are, for every key there is.
-const UNITS: [(&str, &str); 41] = [
-    ("reporting_zone", "IANA zone"),
-    ("default_feed", "feed profile"),
-    ("feeds", "folder beside the file"),
-    ("registry", "file beside the file"),
-    ("limits.power_kw_min", "kW"),
-    ("limits.power_kw_max", "kW"),
-    ("landing.url", "address"),
-    ("landing.object_lock_days", "days"),
-    ("archive.url", "address"),
-    ("archive.lag_seconds", "s"),
-    ("archive.closed_day_lag_seconds", "s"),
-    ("archive.retention_seconds", "s"),
-    ("objects.endpoint", "address"),
-    ("objects.region", "region"),
-    ("objects.retries_max", "tries"),
-    ("objects.request_seconds", "s"),
-    ("alerts.webhook", "address"),
-    ("serve.listen", "address:port"),
-    ("serve.token_file", "file beside the file"),
-    ("serve.connections_max", "connections"),
-    ("serve.head_seconds", "s"),
-    ("upload.bytes_max", "bytes"),
-    ("upload.gap_seconds", "s"),
-    ("upload.body_seconds", "s"),
-    ("upload.rate_min", "bytes/s"),
-    ("upload.free_bytes_min", "bytes"),
-    ("inbox.url", "address"),
-    ("trigger.sqs.queue_url", "address"),
-    ("trigger.sqs.endpoint", "address"),
-    ("trigger.sqs.region", "name"),
-    ("trigger.sqs.visibility_seconds", "s"),
-    ("trigger.nats.url", "address"),
-    ("trigger.nats.stream", "name"),
-    ("trigger.nats.subject", "subject"),
-    ("trigger.nats.consumer", "name"),
-    ("trigger.nats.credentials_file", "file beside the file"),
-    ("sizes.upload_bytes_max", "bytes"),
-    ("sizes.window_readings", "readings"),
-    ("sizes.archive_buffer_bytes", "bytes"),
-    ("sizes.commit_rows", "rows"),
-    ("sizes.workers", "threads"),
-];
+mod reach;
+
+/// Arguments of `check-config`.
+#[derive(Args, Debug)]
+pub struct CheckConfigArgs {
+    /// How far to look.
+    #[arg(long, value_enum, default_value_t = Level::Meaning)]
+    level: Level,
+}
+
+/// How far `check-config` looks; each level includes those before it.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    /// The keys and their types, in file and environment.
+    Syntax,
+    /// What they mean, and the files that they name.
+    Meaning,
+    /// Whether each service and folder that they name can be used from here, now.
+    Reachability,
+}
+
+/// What is known of a configuration whose meaning was looked at.
+struct Meaning {
+    config: Config,
+    token: Option<Token>,
+    feeds: Vec<String>,
+    meters: usize,
+}
 
 /// Carries out `check-config`.
-pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
-    let path = open::config_path(cli);
-    let config = open::config(cli)?;
-    let rules = config.rulebook.compile()?;
-    // a file that cannot be read has failed by now, one that is not there sets nothing
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let spans = value_spans(&text);
-    let listen = &config.file.serve.listen;
-    let token = config.token()?;
-    web::address(listen, token.is_some())
-        .map_err(|error| Failure::from(error).at(path.display(), format!("listen = {listen:?}")))?;
-    let places = [config.landing(cli.home.join("landing"))?, config.archive(cli.home.join("archive"))?];
-    let mut listing = Listing::new(&["key", "value", "unit", "from"]);
-    for (key, value) in keys(&config.file) {
-        let line = |span: &std::ops::Range<usize>| format!("line {}", position(&text, span.start).0);
-        let from = spans.get(&key).map_or_else(|| "default".to_owned(), line);
-        let unit = unit(&key);
-        listing.push(vec![key.into(), value, unit.into(), from.into()]);
-    }
-    let own = own_feeds(&config);
+pub fn check_config(cli: &Cli, args: &CheckConfigArgs) -> Result<ExitCode, Failure> {
+    let path = open::config_file(cli)?;
+    let keys = Keys::read(&path).map_err(|problems| all(cli, failures(problems)))?;
+    let meaning = match args.level {
+        Level::Syntax => None,
+        _ => Some(Meaning::of(&path, &keys).map_err(|found| all(cli, found))?),
+    };
+    let answers = match &meaning {
+        Some(meaning) if args.level == Level::Reachability => {
+            let answers = reach::ask(cli, meaning);
+            let unanswered: Vec<Failure> = answers.iter().filter_map(reach::Answer::failure).collect();
+            if !unanswered.is_empty() {
+                return Err(all(cli, unanswered));
+            }
+            answers
+        }
+        _ => Vec::new(),
+    };
+    let listing = listing(&keys);
     if cli.json {
         let mut answer = json!({
             "file": path.display().to_string(),
             "there": path.exists(),
             "keys": listing.objects(),
-            "feeds": rules.feeds.keys().collect::<Vec<_>>(),
-            "token_set": token.is_some(),
-            "landing": places[0].to_string(),
-            "archive": places[1].to_string(),
-            "registry_meters": rules.meters.len(),
-            "time_zone_data": config.rulebook.tzdb,
         });
-        answer["own_feeds"] = json!(own);
+        if let Some(meaning) = &meaning {
+            meaning.add_to(&mut answer);
+        }
+        if args.level == Level::Reachability {
+            answer["services"] = answers.iter().map(reach::Answer::json).collect();
+        }
         println!("{answer}");
         return Ok(ExitCode::SUCCESS);
     }
@@ -97,49 +81,88 @@ pub fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     println!("{} ({from})", path.display());
     listing.print(false, "")?;
     println!();
-    println!("landing zone    {}", places[0]);
-    println!("archive         {}", places[1]);
-    println!("registry        {} meters", rules.meters.len());
-    println!(
-        "token           {}",
-        if token.is_some() { "set, not shown" } else { "none: nothing can be uploaded over HTTP" }
-    );
-    println!("feeds           {}", rules.feeds.keys().cloned().collect::<Vec<_>>().join(", "));
-    println!("feeds of yours  {}", if own.is_empty() { "none".to_owned() } else { own.join(", ") });
-    println!("time-zone data  {}", config.rulebook.tzdb);
-    println!("the configuration is good");
+    match &meaning {
+        Some(meaning) => meaning.print(),
+        None => println!("the configuration can be read; what it means was not looked at"),
+    }
+    if !answers.is_empty() {
+        println!();
+        let mut listing = Listing::new(&["service", "place", "answer"]);
+        for answer in &answers {
+            listing.push(answer.cells());
+        }
+        listing.print(false, "")?;
+        println!("everything that the configuration names answers");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every key with its value, in the order of the file; a webhook's address may carry a secret.
-fn keys(file: &File) -> Vec<(String, Value)> {
-    let mut keys = Vec::new();
-    flatten("", serde_json::to_value(file).unwrap_or_default(), &mut keys);
-    for (key, value) in &mut keys {
-        match (key.as_str(), &*value) {
-            ("alerts.webhook", Value::String(_)) => *value = "set, not shown".into(),
-            ("registry", Value::Null) => *value = "meters.csv, if it is there".into(),
-            (_, Value::Null) => *value = "none".into(),
-            _ => {}
-        }
+impl Meaning {
+    fn of(path: &Path, keys: &Keys) -> Result<Meaning, Vec<Failure>> {
+        let config = Config::of(path, keys.clone()).map_err(failures)?;
+        let rules = config.rulebook.compile().map_err(|error| vec![error.into()])?;
+        let token = config.token().map_err(|error| vec![error.into()])?;
+        let listen = &config.file.serve.listen;
+        web::address(listen, token.is_some()).map_err(|error| {
+            let from = keys.origins.of("serve.listen");
+            vec![
+                Failure::from(error)
+                    .at(format!("{}, {from}", path.display()), format!("listen = {listen:?}")),
+            ]
+        })?;
+        let (feeds, meters) = (rules.feeds.keys().cloned().collect(), rules.meters.len());
+        Ok(Meaning { config, token, feeds, meters })
     }
-    keys
+
+    fn add_to(&self, answer: &mut Value) {
+        answer["feeds"] = json!(self.feeds);
+        answer["token_set"] = self.token.is_some().into();
+        answer["registry_meters"] = self.meters.into();
+        answer["time_zone_data"] = json!(self.config.rulebook.tzdb);
+        answer["own_feeds"] = json!(own_feeds(&self.config));
+    }
+
+    fn print(&self) {
+        let own = own_feeds(&self.config);
+        println!("registry        {} meters", self.meters);
+        println!(
+            "token           {}",
+            if self.token.is_some() { "set, not shown" } else { "none: nothing can be uploaded over HTTP" }
+        );
+        println!("feeds           {}", self.feeds.join(", "));
+        println!("feeds of yours  {}", if own.is_empty() { "none".to_owned() } else { own.join(", ") });
+        println!("time-zone data  {}", self.config.rulebook.tzdb);
+        println!("the configuration is good");
+    }
 }
 
-/// The keys of a section and of those within it, by names such as `trigger.sqs.queue_url`.
-fn flatten(name: &str, value: Value, keys: &mut Vec<(String, Value)>) {
-    let Value::Object(section) = value else {
-        keys.push((name.to_owned(), value));
-        return;
-    };
-    let before = if name.is_empty() { String::new() } else { format!("{name}.") };
-    for (key, value) in section {
-        flatten(&format!("{before}{key}"), value, keys);
-    }
+fn failures(problems: Vec<ConfigError>) -> Vec<Failure> {
+    problems.into_iter().map(Failure::from).collect()
 }
 
-fn unit(key: &str) -> &'static str {
-    UNITS.iter().find(|(name, _)| *name == key).map_or("", |(_, unit)| unit)
+/// Tells all of them but the last, which is left to whoever reports the command's failure.
+fn all(cli: &Cli, mut failures: Vec<Failure>) -> Failure {
+    let last = failures.pop();
+    failures.iter().for_each(|failure| failure.print(cli.json));
+    last.unwrap_or_else(|| Failure::new(super::Code::Internal, "a finding without words", "report it"))
+}
+
+/// Every key with its value, its unit and where it is from.
+fn listing(keys: &Keys) -> Listing {
+    let values = serde_json::to_value(&keys.file).unwrap_or_default();
+    let mut listing = Listing::new(&["key", "value", "unit", "from"]);
+    for key in KEYS {
+        let value = values.pointer(&key.pointer()).cloned().unwrap_or_default();
+        // its address may be all of a secret, wherever that stands in it
+        let value = match (key.name, value) {
+            ("alerts.webhook", Value::String(_)) => "set, not shown".into(),
+            ("registry", Value::Null) => "meters.csv, if it is there".into(),
+            (_, Value::Null) => "none".into(),
+            (_, value) => value,
+        };
+        listing.push(vec![key.name.into(), value, key.unit.into(), keys.origins.of(key.name).into()]);
+    }
+    listing
 }
 
 /// The profiles that do not come with the program, or take the place of one that does.
@@ -151,18 +174,4 @@ fn own_feeds(config: &Config) -> Vec<String> {
         .iter()
         .filter(|(name, text)| shipped.get(name.as_str()) != Some(&text.as_str()));
     own.map(|(name, _)| name.clone()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_key_has_a_unit_and_stands_in_the_file_that_init_writes() {
-        for (key, _) in keys(&File::default()) {
-            assert!(!unit(&key).is_empty(), "{key}");
-            let name = key.rsplit('.').next().unwrap();
-            assert!(include_str!("init.toml").contains(&format!("\n#{name} = ")), "{key}");
-        }
-    }
 }

@@ -66,6 +66,8 @@ pub enum Code {
     Port,
     /// The address to listen on cannot be used.
     Listen,
+    /// The running service is not well.
+    Unhealthy,
     /// A fault of the program.
     Internal,
     /// The configuration file cannot be read.
@@ -82,10 +84,12 @@ pub enum Code {
     Registry,
     /// The journal holds a configuration of another release.
     ConfigJournal,
+    /// A service or folder that the configuration names cannot be used from here.
+    Unreachable,
 }
 
 /// Code, name, exit code.
-const TABLE: [(Code, &str, u8); 37] = [
+const TABLE: [(Code, &str, u8); 39] = [
     (Code::Arguments, "E-ARGUMENTS", exit::USAGE),
     (Code::Value, "E-VALUE", exit::USAGE),
     (Code::FeedUnknown, "E-FEED-UNKNOWN", exit::USAGE),
@@ -115,6 +119,7 @@ const TABLE: [(Code, &str, u8); 37] = [
     (Code::Archive, "E-ARCHIVE", exit::IO),
     (Code::Port, "E-PORT", exit::IO),
     (Code::Listen, "E-LISTEN", exit::CONFIG),
+    (Code::Unhealthy, "E-UNHEALTHY", exit::UNAVAILABLE),
     (Code::Internal, "E-INTERNAL", exit::IO),
     (Code::ConfigFile, "E-CONFIG-FILE", exit::CONFIG),
     (Code::ConfigSyntax, "E-CONFIG-SYNTAX", exit::CONFIG),
@@ -123,6 +128,7 @@ const TABLE: [(Code, &str, u8); 37] = [
     (Code::FeedProfile, "E-FEED-PROFILE", exit::CONFIG),
     (Code::Registry, "E-REGISTRY", exit::CONFIG),
     (Code::ConfigJournal, "E-CONFIG-JOURNAL", exit::CONFIG),
+    (Code::Unreachable, "E-UNREACHABLE", exit::CONFIG),
 ];
 
 impl Code {

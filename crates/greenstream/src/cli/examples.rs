@@ -86,7 +86,12 @@ pub const REBUILD: &str = "Examples:
 
 pub const CHECK_CONFIG: &str = "Examples:
   greenstream check-config
+  greenstream check-config --level reachability     # also asks every service that is named
   greenstream check-config --config other.toml   # exits 78: there is no such file";
+
+pub const HEALTH: &str = "Examples:
+  greenstream health                                # exits 69: no service runs
+  greenstream health --live                         # exits 69: no service runs";
 
 pub const INIT: &str = "Examples:
   greenstream --home new-home init

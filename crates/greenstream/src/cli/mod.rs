@@ -19,6 +19,7 @@ mod explain_code;
 mod export;
 mod failure;
 mod feeds;
+mod health;
 mod ingest;
 mod init;
 pub mod log;
@@ -128,7 +129,10 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     /// Check the configuration and everything it names.
     #[command(after_help = examples::CHECK_CONFIG)]
-    CheckConfig,
+    CheckConfig(check::CheckConfigArgs),
+    /// Whether the running service is well; exits 69 where it is not.
+    #[command(after_help = examples::HEALTH)]
+    Health(health::HealthArgs),
     /// Write a commented configuration file; on a terminal, after three questions.
     #[command(after_help = examples::INIT)]
     Init(init::InitArgs),
@@ -246,7 +250,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Export(args) => export::export(cli, args),
         Command::Verify => verify::verify(cli),
         Command::Rebuild(args) => rebuild::rebuild(cli, args),
-        Command::CheckConfig => check::check_config(cli),
+        Command::CheckConfig(args) => check::check_config(cli, args),
+        Command::Health(args) => health::health(cli, args),
         Command::Init(args) => init::init(cli, args),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

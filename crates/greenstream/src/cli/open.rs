@@ -138,6 +138,11 @@ pub fn given_path(error: LandingError) -> Failure {
 
 /// The configuration of a home: `--config`, else `greenstream.toml` in it.
 pub fn config(cli: &Cli) -> Result<Config, Failure> {
+    Ok(Config::read(&config_file(cli)?)?)
+}
+
+/// Where the configuration is, or would be in the home; a file that somebody names is to be there.
+pub fn config_file(cli: &Cli) -> Result<PathBuf, Failure> {
     let path = config_path(cli);
     if cli.config.is_some() && !path.exists() {
         return Err(Failure::new(
@@ -147,7 +152,7 @@ pub fn config(cli: &Cli) -> Result<Config, Failure> {
         )
         .at(path.display(), ""));
     }
-    Ok(Config::read(&path)?)
+    Ok(path)
 }
 
 /// Where the configuration is (or would be).

@@ -1,8 +1,7 @@
 //! What the keys of the configuration may be set to: docs/limits.md says what lies behind each bound.
 
+use super::table::{KEYS, Kind};
 use super::{ConfigError, ConfigProblem, File};
-use crate::landing::UPLOAD_BYTES_MAX;
-use greenstream_core::decode::CONTENT_BYTES_MAX;
 
 /// The longest profile, in bytes. Those that ship have 1 KB; each is part of a line of the journal.
 pub const FEED_BYTES_MAX: u64 = 64 << 10;
@@ -11,50 +10,38 @@ pub const FEEDS_MAX: usize = 200;
 /// The longest registry, in bytes: about 400,000 meters. It is part of a line of the journal.
 pub const REGISTRY_BYTES_MAX: u64 = 16 << 20;
 
-/// A day in seconds: an archive that lags longer helps nobody.
-const DAY_SECONDS: u64 = 86_400;
-
-/// A century: the longest retention that stores take.
-const LOCK_DAYS_MAX: u64 = 36_500;
-
-/// Refuses the first key that is outside its bounds.
-pub fn check(file: &File) -> Result<(), ConfigError> {
-    let (sizes, archive, serve, upload) = (&file.sizes, &file.archive, &file.serve, &file.upload);
-    let objects = &file.objects;
-    let lock_days = file.landing.object_lock_days;
-    let size = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
-    for (key, value, min, max) in [
-        ("sizes.upload_bytes_max", sizes.upload_bytes_max, 1, CONTENT_BYTES_MAX),
-        ("sizes.window_readings", size(sizes.window_readings), 0, 1_000_000_000),
-        ("sizes.archive_buffer_bytes", size(sizes.archive_buffer_bytes), 0, 64 << 30),
-        ("sizes.commit_rows", size(sizes.commit_rows), 1, 10_000_000),
-        ("sizes.workers", size(sizes.workers), 1, 64),
-        ("archive.lag_seconds", archive.lag_seconds, 0, DAY_SECONDS),
-        ("archive.closed_day_lag_seconds", archive.closed_day_lag_seconds, 0, DAY_SECONDS),
-        ("archive.retention_seconds", archive.retention_seconds, 0, 30 * DAY_SECONDS),
-        ("serve.connections_max", size(serve.connections_max), 1, 100_000),
-        ("serve.head_seconds", serve.head_seconds, 1, DAY_SECONDS),
-        ("upload.bytes_max", upload.bytes_max, 1, UPLOAD_BYTES_MAX),
-        ("upload.gap_seconds", upload.gap_seconds, 1, DAY_SECONDS),
-        ("upload.body_seconds", upload.body_seconds, 1, DAY_SECONDS),
-        ("upload.rate_min", upload.rate_min, 0, 1 << 30),
-        ("upload.free_bytes_min", upload.free_bytes_min, 0, 1 << 60),
-        // SQS keeps a message from others for at most twelve hours
-        ("trigger.sqs.visibility_seconds", file.trigger.sqs.visibility_seconds, 2, 43_200),
-        ("landing.object_lock_days", lock_days.map_or(1, u64::from), 1, LOCK_DAYS_MAX),
-        ("objects.retries_max", objects.retries_max.into(), 0, 100),
-        ("objects.request_seconds", objects.request_seconds, 1, 3_600),
-    ] {
-        if !(min..=max).contains(&value) {
-            return Err(ConfigError::new(
-                ConfigProblem::Value,
-                key,
-                format!("{key} is {value}, outside of {min} to {max}"),
-                "give a number within these, or remove the key to have its default",
-            ));
-        }
+/// One for each key that is outside its bounds, or whose address is of a kind that cannot be used.
+pub fn check(file: &File) -> Vec<ConfigError> {
+    let file = serde_json::to_value(file).unwrap_or_default();
+    let mut problems = Vec::new();
+    for key in KEYS {
+        let Some(value) = file.pointer(&key.pointer()) else { continue };
+        let (problem, hint) = match (key.kind, value.as_u64(), value.as_str()) {
+            (Kind::Whole(min, max), Some(number), _) if !(min..=max).contains(&number) => {
+                let hint = "give a number within these, or remove the key to have its default";
+                (format!("{} is {number}, outside of {min} to {max}", key.name), hint.to_owned())
+            }
+            (Kind::Address(schemes), _, Some(text)) if !is_of(text, schemes) => {
+                let hint = format!("begin it with {}", listed(schemes));
+                (format!("{} is no address that can be used", key.name), hint)
+            }
+            _ => continue,
+        };
+        problems.push(ConfigError::new(ConfigProblem::Value, key.name, problem, hint));
     }
-    Ok(())
+    problems
+}
+
+/// Whether an address has one of these schemes, and something after it.
+pub fn is_of(text: &str, schemes: &[&str]) -> bool {
+    let parts = text.split_once("://");
+    parts.is_some_and(|(scheme, rest)| {
+        schemes.contains(&scheme) && !rest.is_empty() && !rest.contains(char::is_whitespace)
+    })
+}
+
+fn listed(schemes: &[&str]) -> String {
+    schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ")
 }
 
 /// Refuses a text that is too long to be part of the journal.
@@ -76,6 +63,8 @@ pub fn check_length(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Address;
+    use crate::landing::UPLOAD_BYTES_MAX;
 
     #[track_caller]
     fn check_bound(set: impl Fn(&mut File, u64), min: u64, max: u64) {
@@ -83,12 +72,12 @@ mod tests {
             let mut file = File::default();
             set(&mut file, value);
             let checked = check(&file);
-            assert_eq!(checked.is_ok(), is_good, "{value}: {checked:?}");
+            assert_eq!(checked.is_empty(), is_good, "{value}: {checked:?}");
         }
         if let Some(below) = min.checked_sub(1) {
             let mut file = File::default();
             set(&mut file, below);
-            assert!(check(&file).is_err());
+            assert!(!check(&file).is_empty());
         }
     }
 
@@ -103,6 +92,10 @@ mod tests {
         check_bound(|file, value| file.archive.lag_seconds = value, 0, 86_400);
         check_bound(|file, value| file.archive.closed_day_lag_seconds = value, 0, 86_400);
         check_bound(|file, value| file.archive.retention_seconds = value, 0, 30 * 86_400);
+        check_bound(|file, value| file.landing.object_lock_days = u32::try_from(value).ok(), 1, 36_500);
+        check_bound(|file, value| file.objects.retries_max = u32::try_from(value).unwrap(), 0, 100);
+        check_bound(|file, value| file.objects.request_seconds = value, 1, 3_600);
+        check_bound(|file, value| file.trigger.sqs.visibility_seconds = value, 10, 43_200);
         check_bound(|file, value| file.serve.connections_max = size(value), 1, 100_000);
         check_bound(|file, value| file.serve.head_seconds = value, 1, 86_400);
         check_bound(|file, value| file.upload.bytes_max = value, 1, UPLOAD_BYTES_MAX);
@@ -110,11 +103,32 @@ mod tests {
         check_bound(|file, value| file.upload.body_seconds = value, 1, 86_400);
         check_bound(|file, value| file.upload.rate_min = value, 0, 1 << 30);
         check_bound(|file, value| file.upload.free_bytes_min = value, 0, 1 << 60);
-        check_bound(|file, value| file.trigger.sqs.visibility_seconds = value, 2, 43_200);
-        let short = |value: u64| u32::try_from(value).unwrap();
-        check_bound(|file, value| file.landing.object_lock_days = Some(short(value)), 1, 36_500);
-        check_bound(|file, value| file.objects.retries_max = short(value), 0, 100);
-        check_bound(|file, value| file.objects.request_seconds = value, 1, 3_600);
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_refused_with_those_that_can_be_used() {
+        for (text, is_good) in [
+            ("postgresql://gs@db/m", true),
+            ("postgres://db", true),
+            ("mysql://db", false),
+            ("postgresql://", false),
+            ("postgresql://db/a b", false),
+            ("host=db password=canary", false),
+        ] {
+            let mut file = File::default();
+            file.store.url = Some(Address::new(text));
+            let checked = check(&file);
+            assert_eq!(checked.is_empty(), is_good, "{text}: {checked:?}");
+            assert!(checked.iter().all(|error| error.hint.contains("postgresql:// or postgres://")));
+            assert!(!format!("{checked:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn every_key_that_does_not_fit_is_told() {
+        let mut file = File::default();
+        (file.sizes.workers, file.sizes.commit_rows) = (0, 0);
+        assert_eq!(check(&file).len(), 2);
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! What is wrong with a configuration: which part, where, the text as it stands there, the way out.
 
-use std::path::Path;
-
-use super::keys::{position, value_spans};
+use super::keys::position;
 
 /// A configuration that cannot be used. Exit code 78.
 #[derive(Debug, thiserror::Error)]
@@ -71,42 +69,17 @@ impl ConfigError {
         let place = format!("{place}, line {line}, column {column}");
         ConfigError { excerpt: excerpt.join("\n"), ..ConfigError::new(kind, place, error.message(), hint) }
     }
-
-    /// Names the files that a rulebook, which only knows their content, was made of, and where a key's
-    /// value stands in `text`, the configuration file.
-    pub(super) fn in_file(mut self, file: &Path, text: &str, registry: &Path) -> ConfigError {
-        match self.kind {
-            ConfigProblem::Value => {
-                let spans = value_spans(text);
-                // the two limits are wrong together: the place is the first that is set
-                let section = format!("{}.", self.place);
-                let span = spans.iter().find(|(key, _)| **key == self.place || key.starts_with(&section));
-                self.place = match span {
-                    Some((key, span)) => {
-                        let (line, column) = position(text, span.start);
-                        let shown = text.lines().nth(line - 1).unwrap_or_default();
-                        self.excerpt = without_secret(&format!("{line} | {shown}"));
-                        format!("{}, line {line}, column {column}, key {key}", file.display())
-                    }
-                    None => format!("{}, key {}", file.display(), self.place),
-                };
-            }
-            ConfigProblem::Registry => {
-                self.place = self.place.replacen("registry", &registry.display().to_string(), 1);
-            }
-            _ => {}
-        }
-        self
-    }
 }
 
 /// A line of a configuration as an error shows it: without the value of a key that may be a secret, and
 /// without any address, which may have a password in it.
-fn without_secret(line: &str) -> String {
+pub(super) fn without_secret(line: &str) -> String {
     let key = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
     let is_secret = ["token", "webhook", "secret", "password", "key"].iter().any(|word| key.contains(word));
+    // an address that does not begin as one may be anything, such as a connection string
+    let is_unclear = (key.contains("url") || key.contains("endpoint")) && !line.contains("://");
     match line.split_once('=') {
-        Some((key, _)) if is_secret => format!("{key}= (not shown)"),
+        Some((key, _)) if is_secret || is_unclear => format!("{key}= (not shown)"),
         _ => match line.find("://") {
             Some(at) => format!("{}:// (not shown)", &line[..at]),
             None => line.to_owned(),
@@ -124,6 +97,8 @@ mod tests {
             ("3 | workers = \"two\"", "3 | workers = \"two\""),
             ("3 | token = \"canary\"", "3 | token = (not shown)"),
             ("3 | webhok = \"https://a:canary@b\"", "3 | webhok = \"https:// (not shown)"),
+            ("3 | url = \"s3://canary@b\"", "3 | url = \"s3:// (not shown)"),
+            ("3 | url = \"host=db password=canary\"", "3 | url = (not shown)"),
             ("3 | https://canary", "3 | https:// (not shown)"),
             ("  |   ^^^^", "  |   ^^^^"),
         ] {

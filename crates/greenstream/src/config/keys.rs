@@ -10,16 +10,17 @@ use toml::de::{DeTable, DeValue};
 pub fn value_spans(text: &str) -> BTreeMap<String, Range<usize>> {
     let mut spans = BTreeMap::new();
     if let Ok(table) = DeTable::parse(text) {
-        add(&mut spans, "", table.get_ref());
+        add("", table.get_ref(), &mut spans);
     }
     spans
 }
 
-fn add(spans: &mut BTreeMap<String, Range<usize>>, before: &str, table: &DeTable<'_>) {
+fn add(section: &str, table: &DeTable<'_>, spans: &mut BTreeMap<String, Range<usize>>) {
     for (name, value) in table {
-        let name = format!("{before}{}", name.get_ref());
+        let name = name.get_ref();
+        let name = if section.is_empty() { name.to_string() } else { format!("{section}.{name}") };
         match value.get_ref() {
-            DeValue::Table(section) => add(spans, &format!("{name}."), section),
+            DeValue::Table(table) => add(&name, table, spans),
             _ => {
                 spans.insert(name, value.span());
             }
@@ -40,15 +41,12 @@ mod tests {
 
     #[test]
     fn a_value_is_found_at_its_line_and_column() {
-        let text =
-            "# mine\nfeeds = \"f\"\n\n[limits]\n# more\npower_kw_max = 12.5\n[trigger.nats]\nurl = \"n\"";
+        let text = "# mine\nfeeds = \"f\"\n\n[limits]\n# more\npower_kw_max = 12.5\n\n[trigger.sqs]\nregion = \"x\"\n";
         let spans = value_spans(text);
         let places: Vec<_> =
             spans.iter().map(|(key, span)| (key.as_str(), position(text, span.start))).collect();
-        assert_eq!(
-            places,
-            [("feeds", (2, 9)), ("limits.power_kw_max", (6, 16)), ("trigger.nats.url", (8, 7))]
-        );
+        let expected = [("feeds", (2, 9)), ("limits.power_kw_max", (6, 16)), ("trigger.sqs.region", (9, 10))];
+        assert_eq!(places, expected);
         assert!(value_spans("[limits").is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The status as metrics: OpenMetrics text.
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -43,10 +44,27 @@ pub fn text(status: &Value) -> String {
         gauge.set(value);
         registry.register(name, help, gauge);
     }
+    add_volumes(status, &mut registry);
     let mut text = String::new();
     // writing to a string cannot fail
     let _ = encode(&mut text, &registry);
     text
+}
+
+/// What is left of the volume of each part, which may be the same.
+fn add_volumes(status: &Value, registry: &mut Registry) {
+    let volumes = Family::<[(&'static str, String); 1], Gauge>::default();
+    for (part, free) in status["free_bytes"].as_object().into_iter().flatten() {
+        // a volume that does not say is not told: 0 would raise an alarm
+        if let Some(free) = free.as_i64() {
+            volumes.get_or_create(&[("part", part.clone())]).set(free);
+        }
+    }
+    registry.register(
+        "volume_free_bytes",
+        "Bytes that may still be written to the volume of a part",
+        volumes,
+    );
 }
 
 fn number(status: &Value, pointer: &str) -> i64 {
@@ -61,5 +79,12 @@ mod tests {
     fn rows_without_a_disposition_show_in_the_metrics() {
         let status = serde_json::json!({"rows": {"all": 10, "stored": 7, "quarantined": 1, "superseded": 1}});
         assert!(text(&status).contains("greenstream_rows_unaccounted 1\n"));
+    }
+
+    #[test]
+    fn the_volume_of_each_part_tells_what_is_left_of_it_or_nothing() {
+        let text = text(&serde_json::json!({"free_bytes": {"landing": 5, "archive": null}}));
+        assert!(text.contains("greenstream_volume_free_bytes{part=\"landing\"} 5\n"), "{text}");
+        assert!(!text.contains("archive"), "{text}");
     }
 }
