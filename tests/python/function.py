@@ -8,6 +8,7 @@ each event to FUNCTION by the runtime API (`/2018-06-01/runtime/...`), and takes
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from cloud import KEYS, Aws, Queue, check, command, configure, eventually, main, readings, running, upload, uploads
@@ -71,7 +73,8 @@ class Lambda:
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def start(self, function: str, home: Path, log: Path):
+    @contextlib.contextmanager
+    def start(self, function: str, home: Path, log: Path) -> Iterator[subprocess.Popen]:
         environment = {
             **os.environ,
             **KEYS,
@@ -85,8 +88,8 @@ class Lambda:
         }
         self.first_poll = None
         self.began = time.monotonic()
-        with open(log, "ab") as out:
-            return running([function], env=environment, stdout=out, stderr=out)
+        with open(log, "ab") as out, running([function], env=environment, stdout=out, stderr=out) as process:
+            yield process
 
     def invoke(self, event: object, seconds: float = 120) -> tuple[bool, object]:
         self.events.put(event)
