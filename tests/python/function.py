@@ -71,6 +71,7 @@ class Lambda:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a process that has ended leaves its connection torn
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @contextlib.contextmanager
@@ -86,7 +87,8 @@ class Lambda:
             "AWS_LAMBDA_LOG_STREAM_NAME": "1",
             "GREENSTREAM_HOME": str(home),
         }
-        self.first_poll = None
+        # whoever still waits for an event of the process before gets none of this one's
+        self.events, self.first_poll = queue.Queue(), None
         self.began = time.monotonic()
         with open(log, "ab") as out, running([function], env=environment, stdout=out, stderr=out) as process:
             yield process
