@@ -122,7 +122,7 @@ def compose(binary: str, scratch: Path) -> str:
     for name, service in project["services"].items():
         need(":" in service.get("image", "") and service["restart"] == "unless-stopped", f"{name}: image or restart")
         for port in service.get("ports", []):
-            need(port["host_ip"] == "127.0.0.1", f"{name} is open to other machines")
+            need(port.get("host_ip") == "127.0.0.1", f"{name} is open to other machines")
     own = project["services"]["greenstream"]
     need(own["read_only"] and own["cap_drop"] == ["ALL"], "the service may do more than it needs")
     variables = {name: secrets_in(scratch, value or "") for name, value in own["environment"].items()}
@@ -205,9 +205,10 @@ def systemd(binary: str, scratch: Path) -> str:
     variables["GREENSTREAM_HOME"] = str(scratch / "home")
     config = scratch / "unit.toml"
     config.write_text("[serve]\nlisten = \"127.0.0.1:0\"\n")
-    line = next(value for name, value in settings if name == "ExecStartPre")
+    line = next(value for name, value in settings if name == "ExecStart")
     words = line.replace("/usr/local/bin/greenstream", binary).replace("/etc/greenstream/greenstream.toml", str(config))
-    tool(*words.split(), env=bare(variables))
+    need(words.endswith(f"--config {config} run"), "the unit starts something else")
+    tool(*words.removesuffix(" run").split(), "check-config", "--level", "reachability", env=bare(variables))
     maximum = next(value for name, value in settings if name == "MemoryMax")
     holds(check_config(binary, "meaning", variables, "--config", config), int(maximum.removesuffix("G")) * GIB, "systemd")
     if shutil.which("systemd-analyze") is None:
@@ -269,7 +270,10 @@ def grafana(binary: str, scratch: Path) -> str:
         sql = sql.replace("${meter:sqlstring}", f"'{meter}'")
         sql = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 between '2026-03-02' and '2026-03-05'", sql)
         need("$" not in sql, f"a variable is left in {sql}")
-        rows = database.execute(sql).fetchall()
+        try:
+            rows = database.execute(sql).fetchall()
+        except sqlite3.Error as error:
+            raise Failure(f"{sql}: {error}") from error
         need(rows or "from alerts" in sql or "from episodes" in sql, f"no row by {sql}")
         asked += 1
     return f"{len(dashboard['panels'])} panels, {asked} questions in SQL"

@@ -167,6 +167,8 @@ def answer(url: str, question: dict[str, str]) -> dict:
     try:
         return json.loads(ask(f"{url}?{urllib.parse.urlencode(question)}"))["data"]
     except urllib.error.HTTPError as error:
+        if error.code == 503:
+            return {}  # it has not begun yet
         raise Failure(f"{question}: {error.read().decode()}") from error
     except (urllib.error.URLError, ConnectionError):
         return {}
@@ -195,7 +197,7 @@ def check(binary: str, scratch: Path) -> str:
         need(landed["status"] == "landed", f"the upload is {landed}")
         with prometheus(scratch, port, TOKEN) as query:
             watched(query, True)
-            eventually("the row is counted", lambda: query("query", query="greenstream_rows_stored").get("result", [{}])[0].get("value", [0, "0"])[1] == "1")
+            eventually("the row is counted", lambda: query("query", query="greenstream_rows_stored == 1").get("result"))
             there = set(query("label/__name__/values"))
             asked = questions()
             for question in asked:

@@ -55,6 +55,38 @@ fn check_row(zone: Option<&str>, row: &str, expected: &str) {
 }
 
 #[test]
+fn short_lines_never_come_together_to_one_row() {
+    let malformed =
+        |rows: u32| -> Vec<String> { (1..=rows).map(|row| format!("{row}  ? row_malformed")).collect() };
+    for (lines, rows) in [("a\nb\nc,d\n", 3), ("a\nb,c\nd\n", 3), ("a,b\nc,d\n", 2), ("a\nb\nc\nd\n", 4)] {
+        assert_eq!(shown(&default(&format!("{HEADER}{lines}")).unwrap()), malformed(rows), "{lines:?}");
+    }
+}
+
+#[test]
+fn an_interval_lies_within_the_years_1_to_9999_of_utc_whatever_its_clock_shows() {
+    for (zone, row, expected) in [
+        ("Asia/Tokyo", "0001-01-01T09:18:59", "0001-01-01T00:00:00Z 1 utc_normalized"),
+        ("Asia/Tokyo", "0001-01-01T09:18:58", "? timestamp_invalid"),
+        ("America/New_York", "9999-12-31T18:59:59", "9999-12-31T23:59:59Z timestamp_in_future"),
+        ("America/New_York", "9999-12-31T19:00:00", "? timestamp_invalid"),
+    ] {
+        check_row(Some(zone), &format!("M,{row},1,kW"), &format!("M {expected}"));
+    }
+    let feed: Feed = toml::from_str(
+        "name='f'\nlabel='end'\ninterval='15min'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n",
+    )
+    .unwrap();
+    for (at, expected) in [
+        ("0001-01-01T00:15:00Z", "1 M 0001-01-01T00:00:00Z 1"),
+        ("0001-01-01T00:14:59Z", "1 M ? timestamp_invalid"),
+    ] {
+        let decoded = decode(&feed, None, "", format!("m,t,v\nM,{at},1\n").as_bytes()).unwrap();
+        assert_eq!(shown(&decoded), [expected], "{at}");
+    }
+}
+
+#[test]
 fn the_first_failure_names_the_reason_and_the_rest_is_shown_as_far_as_it_can_be_read() {
     for (row, expected) in [
         ("M,2026-03-02T00:00:00Z,1,kW", "M 2026-03-02T00:00:00Z 1"),

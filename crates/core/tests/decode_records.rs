@@ -81,6 +81,17 @@ fn a_nem12_day_is_mean_power_in_the_time_of_the_market() {
 }
 
 #[test]
+fn a_byte_order_mark_is_of_the_header_where_an_upload_begins_and_nowhere_else() {
+    let day = "200,N,E1,1,E1,,S,kW,1440,\n300,20260701,1,A,,,20260702010000\n";
+    let content = format!("\u{feff}{NEM}{day}900\n");
+    let decoded = check("nem12", None, &content, &["1 N-E1 2026-06-30T14:00:00Z 1 utc_normalized"]);
+    assert_eq!(raw(&decoded, &content, 1), "300,20260701,1,A,,,20260702010000");
+    let within = format!("{NEM}\u{feff}{day}900\n");
+    let found = decode("nem12", None, &within).map_or_else(|_| Vec::new(), |decoded| rows(&decoded));
+    assert!(!found.iter().any(|row| row.contains(" N-E1 ")), "{found:?}");
+}
+
+#[test]
 fn a_zone_goes_before_the_time_of_the_market() {
     let content = "200,N,E1,1,E1,,S,kW,1440,\n300,20260701,1,A,,,20260702010000\n";
     check("nem12", Some("Australia/Brisbane"), content, &["1 N-E1 2026-06-30T14:00:00Z 1 utc_normalized"]);
@@ -192,6 +203,20 @@ fn a_register_reading_is_mean_power_from_the_reading_before() {
 }
 
 #[test]
+fn a_register_may_be_read_400_days_after_the_reading_before_and_not_a_second_later() {
+    for (end, row) in [
+        ("20250204000000", "1 N-11 2023-12-31T14:00:00Z 0.000104 energy_to_power|utc_normalized"),
+        ("20250204000001", "1  - row_malformed"),
+    ] {
+        let content = format!(
+            "100,NEM13,202603020100,MDP,RETAILER\n\
+             250,N,11,1,11,,S,E,1,20240101000000,A,,,2,{end},A,,,1,kWh,,,\n900\n"
+        );
+        check("nem12", None, &content, &[row]);
+    }
+}
+
+#[test]
 fn uploads_that_are_no_nem_are_refused_with_the_way_out() {
     refused("nem12", "", "empty", "again");
     refused("nem12", "\n\n", "empty", "again");
@@ -242,6 +267,16 @@ fn cmep_times_that_are_left_out_go_with_the_repeated_hour_they_follow() {
     instants.dedup();
     let expected = ["5T23:45", "6T00:00", "6T00:15", "6T00:30", "6T00:45", "6T01:00", "6T01:15", "6T01:30"];
     assert_eq!(instants, expected.map(|time| format!("2025-10-2{time}:00Z")));
+}
+
+#[test]
+fn cmep_times_that_are_named_do_not_go_with_the_repeated_hour_of_the_time_before() {
+    let again = cmep("KWH", "1", "00000015", 2, "202510260115,,1,202510260100,,1");
+    let both = cmep("KWH", "1", "00000015", 1, "202510260115,,1") + &again;
+    let decoded = decode("cmep", Some("Europe/London"), &both).unwrap();
+    let instants: Vec<_> = decoded.rows.iter().map(|row| row.ts.to_string()).collect();
+    // the second 01:15 is the later one, and the only 01:00 the earlier
+    assert_eq!(instants, ["2025-10-26T00:00:00Z", "2025-10-26T01:00:00Z", "2025-10-25T23:45:00Z"]);
 }
 
 #[test]
@@ -440,6 +475,50 @@ fn a_zone_reads_the_clock_on_the_wall_that_some_senders_write() {
             "4 C9-P1 2026-11-01T07:30:00Z 1 energy_to_power|utc_normalized",
         ],
     );
+}
+
+#[test]
+fn the_five_entities_of_xml_are_signs_which_no_number_has() {
+    for (entity, row) in [
+        ("&lt;", "value_invalid"),
+        ("&gt;", "value_invalid"),
+        ("&amp;", "value_invalid"),
+        ("&apos;", "value_invalid"),
+        ("&quot;", "value_invalid"),
+        ("&#48;", "0.01 energy_to_power"),
+        ("&#x30;", "0.01 energy_to_power"),
+    ] {
+        let content = document(&[
+            reading_type("1", DELIVERED),
+            block("1", &reading("1772323200", "3600", &format!("1{entity}"))),
+        ]);
+        check("green_button", None, &content, &[&format!("1 C9-P1 2026-03-01T00:00:00Z {row}")]);
+    }
+}
+
+#[test]
+fn green_button_reads_texts_of_256_bytes_and_links_of_2048_and_none_that_are_longer() {
+    let content = |value: usize, link: usize| {
+        let kind = "x".repeat(link - "ReadingType/".len());
+        let types =
+            entry(&format!("ReadingType/{kind}"), "", &format!("<ReadingType>{DELIVERED}</ReadingType>"));
+        let point =
+            entry(&format!("{POINT}/MeterReading/1"), &format!("ReadingType/{kind}"), "<MeterReading/>");
+        let value = format!("{:0>value$}", 1_000);
+        document(&[
+            types,
+            reading_type("2", DELIVERED),
+            point,
+            block("1", &reading("1772323200", "3600", &value)),
+        ])
+    };
+    for (value, link, row) in [
+        (256, 2_048, "1 C9-P1 2026-03-01T00:00:00Z 1 energy_to_power"),
+        (257, 2_048, "1 C9-P1 2026-03-01T00:00:00Z value_invalid"),
+        (256, 2_049, "1 C9-P1 2026-03-01T00:00:00Z unit_unknown"),
+    ] {
+        check("green_button", None, &content(value, link), &[row]);
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ macro_rules! targets {
 targets!(OF_THE_CORE: timestamp, number, csv, profile, nem12, green_button, cmep, detect);
 
 #[cfg(feature = "service")]
-targets!(OF_THE_SERVICE: registry, gzip, zstd, journal, message);
+targets!(OF_THE_SERVICE: registry, gzip, zstd, journal, message, upload);
 
 #[cfg(not(feature = "service"))]
 const OF_THE_SERVICE: &[&str] = &[];

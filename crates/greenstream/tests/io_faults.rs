@@ -121,11 +121,33 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Reads with SQLite alone, as a dashboard would.
+/// Reads with SQLite alone, as a dashboard would. None where there is no database yet: also where its maker
+/// died, and SQLite would have to roll back what it began.
 fn open(home: &Path) -> Option<Connection> {
     let path = home.join("greenstream.db");
-    let found = fs::metadata(&path).is_ok_and(|found| found.len() > 0);
-    found.then(|| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap())
+    if !fs::metadata(&path).is_ok_and(|found| found.len() > 0) {
+        return None;
+    }
+    let database = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let tables = |database: &Connection| {
+        database.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))
+    };
+    match tables(&database) {
+        Ok(_) => Some(database),
+        Err(rusqlite::Error::SqliteFailure(error, _))
+            if error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK =>
+        {
+            // tried on a copy, as the program must heal it by itself
+            let elsewhere = tempfile::tempdir().unwrap();
+            for name in ["greenstream.db", "greenstream.db-journal"] {
+                fs::copy(home.join(name), elsewhere.path().join(name)).unwrap();
+            }
+            let rolled_back = Connection::open(elsewhere.path().join("greenstream.db")).unwrap();
+            assert_eq!(tables(&rolled_back), Ok(0), "a database that was in use needs no rolling back");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn lines(database: &Connection, query: &str) -> Vec<String> {

@@ -118,6 +118,19 @@ fn profiles_and_registries_have_a_longest_length() {
     home.run(&["check-config"]).exits(78).says("E-REGISTRY").says("more than the limit of 16777216");
 }
 
+#[test]
+fn a_home_has_200_profiles_and_not_one_more() {
+    let home = Home::new();
+    let profile = |number: usize| {
+        let text = "unit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n";
+        home.configure(&format!("feeds/x{number}.toml"), &format!("name='x{number}'\n{text}"));
+    };
+    (0..200).for_each(profile);
+    home.ok(&["check-config"]);
+    profile(200);
+    home.run(&["check-config"]).exits(78).says("E-FEED-PROFILE").says("more than 200 profiles");
+}
+
 /// The peak memory of an ingest, in bytes.
 fn peak(home: &Home, file: &str) -> u64 {
     let mut child = home.command(&["ingest", file]).stdout(std::process::Stdio::null()).spawn().unwrap();

@@ -255,6 +255,28 @@ fn a_reading_that_thousands_of_rows_lost_is_shown_by_some_of_them() {
 }
 
 #[test]
+fn an_answer_holds_10_000_readings_of_a_meter_and_100_meters_and_says_where_it_is_cut() {
+    let home = Home::new();
+    // every four minutes since 2026-03-01
+    let series = |meter: &str, readings: i64| {
+        (0..readings).fold(String::new(), |rows, reading| {
+            rows + &format!("{meter},{},0.5,kW\n", 1_772_323_200 + reading * 240)
+        })
+    };
+    let others: String = (0..99).map(|meter| format!("X{meter},1772323200,0.5,kW\n")).collect();
+    home.ingest("a.csv", &(series("A", 9_999) + &series("B", 10_001) + &others));
+    let service = home.serve();
+    for (meter, shown, truncated) in [("A", 9_999, false), ("B", 10_000, true)] {
+        let answer = json(&service, &format!("/api/meters/{meter}?to=2026-04-01&days=31"));
+        assert_eq!(answer["rows"].as_array().unwrap().len(), shown, "{meter}");
+        assert_eq!(answer["truncated"], truncated, "{meter}");
+    }
+    let found = json(&service, "/api/meters?limit=100");
+    assert_eq!(found["meters"].as_array().unwrap().len(), 100, "of 101");
+    service.terminate();
+}
+
+#[test]
 fn a_browser_that_was_led_here_by_another_name_is_refused() {
     use std::io::{Read, Write};
     let home = Home::new();

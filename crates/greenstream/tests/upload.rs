@@ -211,6 +211,43 @@ fn a_body_of_any_size_lands_whole_with_and_without_a_length() {
     home.is_whole();
 }
 
+/// One meter's day in NEM12, which is known by its content.
+fn nem12(meter: &str) -> String {
+    let values = vec!["0.5"; 48].join(",");
+    format!(
+        "100,NEM12,202603030000,MDP,RETAILER\n200,{meter},E1,1,E1,N1,METER,KWH,30,\n300,20260302,{values},A,,,20260303000000,\n900\n"
+    )
+}
+
+#[test]
+fn a_small_compressed_upload_was_asked_for_its_feed_by_its_compressed_bytes() {
+    let home = Home::new();
+    let service = serve(&home, "");
+    let gzip = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let zstd = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
+    for (name, body) in [
+        ("plain", nem12("NMI0000001").into_bytes()),
+        ("gzip", gzip(&nem12("NMI0000002"))),
+        ("zstd", zstd(&nem12("NMI0000003"))),
+    ] {
+        assert_eq!(put(&service, name, "", &body).status, 201, "{name}");
+    }
+    eventually("all three are judged", || {
+        let uploads = home.export("uploads");
+        (uploads.iter().filter(|upload| upload["status"] != "landed").count() == 3).then_some(())
+    });
+    for upload in home.export("uploads") {
+        // under the default feed it is a dead letter
+        assert_eq!((&*upload["status"], &*upload["rows"]), ("done", "48"), "{upload:?}");
+    }
+    service.terminate();
+    home.is_whole();
+}
+
 #[test]
 fn a_body_that_breaks_off_is_truncated_and_leaves_nothing() {
     let home = Home::new();

@@ -225,7 +225,14 @@ mod tests {
 
     #[test]
     fn a_format_of_its_own_says_the_rest_by_itself() {
-        check("name='f'\nformat='nem12'\ntime_zone='Australia/Sydney'", None);
-        check("name='f'\nformat='nem12'\nunit='kW'", Some("takes only"));
+        let form = |more: &str| format!("name='f'\nformat='nem12'\n{more}");
+        for more in
+            ["", "names=['a*']", "by_header=true", "encoding='utf-16'", "time_zone='Australia/Sydney'"]
+        {
+            check(&form(more), None);
+        }
+        for more in ["unit='kW'", "interval='1h'", "preamble=1", "decimal=','", "[columns]\nvalue='v'"] {
+            check(&form(more), Some("takes only"));
+        }
     }
 }

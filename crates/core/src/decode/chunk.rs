@@ -533,3 +533,54 @@ fn slot_number(text: &[u8]) -> Option<i64> {
     let number: i64 = std::str::from_utf8(text).ok().filter(|text| !text.starts_with('+'))?.parse().ok()?;
     (1..=1_000_000).contains(&number).then(|| number - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ts;
+    use crate::decode::{Feed, Given};
+
+    const HEADER: &[u8] = b"meter_id,timestamp,energy_value,energy_unit\n";
+    const LINE: &[u8] = b"M,2026-03-02T00:00:00Z,1,kW\n";
+
+    fn layout() -> Layout {
+        let given = Given { time_zone: None, name: "a.csv", landed_at: Ts::MAX };
+        Feed::default_feed().compile(&given).unwrap().layout(HEADER).unwrap()
+    }
+
+    /// A chunk that may take so many bytes more.
+    fn with_room(bytes: u64) -> Chunk {
+        Chunk { bytes: CONTENT_BYTES_MAX - bytes, ..Chunk::new() }
+    }
+
+    #[test]
+    fn a_chunk_takes_as_many_bytes_as_spans_can_count_and_not_one_more() {
+        let (layout, len) = (layout(), LINE.len() as u64);
+        for (room, too_large) in [(len, false), (len - 1, true)] {
+            let (mut read, mut passed, mut long) = (with_room(room), with_room(room), with_room(room));
+            read.extend(&layout, LINE);
+            passed.pass_over(len);
+            long.overlong(&layout, len);
+            assert_eq!([read.too_large, passed.too_large, long.too_large], [too_large; 3], "room for {room}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_was_too_large_stays_so() {
+        let mut chunk = Chunk { too_large: true, ..Chunk::new() };
+        chunk.pass_over(1);
+        chunk.overlong(&layout(), 1);
+        chunk.extend(&layout(), LINE);
+        assert!(chunk.too_large);
+        assert_eq!(chunk.rows.len(), 0);
+    }
+
+    #[test]
+    fn chunks_come_to_as_many_bytes_as_spans_can_count_and_not_one_more() {
+        let layout = layout();
+        assert!(layout.join(vec![with_room(layout.data_start())]).is_ok());
+        assert!(layout.join(vec![with_room(layout.data_start() - 1)]).is_err());
+        let chunk = Chunk { too_large: true, ..Chunk::new() };
+        assert!(layout.join(vec![Chunk::new(), chunk]).is_err());
+    }
+}

@@ -261,3 +261,22 @@ fn hint(reason: Reason) -> String {
     };
     hint.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_way_out() {
+        for (reason, words) in [
+            (Reason::RowMalformed, "14 fields"),
+            (Reason::TimestampNoZone, "--time-zone"),
+            (Reason::TimestampNonexistent, "clocks skip"),
+            (Reason::TimestampInFuture, "later than the upload"),
+            (Reason::UnitUnknown, "WH, KWH, MWH"),
+            (Reason::ValueInvalid, "still is CMEP"),
+        ] {
+            assert!(hint(reason).contains(words), "{reason:?}: {}", hint(reason));
+        }
+    }
+}

@@ -47,6 +47,11 @@ mod tests {
             ("200402", None),
             ("2004022923", None),
             ("200402292360", None),
+            ("200402292399", None),
+            ("20040229235960", None),
+            ("20040229235999", None),
+            ("200402299900", None),
+            ("20040229240001", None),
             ("20040229233a", None),
             ("+0040229", None),
         ] {
@@ -58,6 +63,7 @@ mod tests {
     #[test]
     fn a_number_is_digits_only() {
         assert_eq!(number(b"000048"), Some(48));
+        assert_eq!(number(b"999999999"), Some(999_999_999));
         for text in ["", "+1", "-1", " 1", "1.0", "1234567890"] {
             assert_eq!(number(text.as_bytes()), None, "{text}");
         }

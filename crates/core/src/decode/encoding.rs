@@ -123,6 +123,15 @@ mod tests {
     }
 
     #[test]
+    fn an_encoding_is_shown_by_its_usual_name() {
+        for (given, shown) in [("UTF-16", "UTF-16LE"), ("latin-9", "ISO-8859-15"), ("shift_jis", "Shift_JIS")]
+        {
+            let encoding = Encoding::named(given).unwrap();
+            assert_eq!((encoding.name(), format!("{encoding:?}").as_str()), (shown, shown));
+        }
+    }
+
+    #[test]
     fn unknown_names_are_refused() {
         assert_eq!(Encoding::named("utf-17"), None);
         assert_eq!(Encoding::named("replacement"), None);

@@ -243,3 +243,33 @@ fn hint(reason: Reason) -> String {
     };
     hint.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ts;
+
+    #[test]
+    fn a_document_is_at_most_as_long_as_spans_can_count() {
+        let nearly_full = || GreenButton {
+            bytes: CONTENT_BYTES_MAX - 1,
+            ..GreenButton::new(ClockPlan::new(None, Ts::MAX).unwrap())
+        };
+        assert_eq!(nearly_full().push(b"\n"), Ok(()));
+        assert_eq!(nearly_full().push(b"\n\n"), Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX }));
+    }
+
+    #[test]
+    fn each_reason_has_its_own_way_out() {
+        for (reason, words) in [
+            (Reason::RowMalformed, "a duration of 1 s to 400 days"),
+            (Reason::MeterIdInvalid, "links name a usage point"),
+            (Reason::TimestampInFuture, "sender's clock"),
+            (Reason::TimestampInvalid, "seconds since 1970"),
+            (Reason::UnitUnknown, "a reading type with a unit"),
+            (Reason::ValueInvalid, "still is Green Button"),
+        ] {
+            assert!(hint(reason).contains(words), "{reason:?}: {}", hint(reason));
+        }
+    }
+}

@@ -71,3 +71,21 @@ impl<L: LineReader> Form for LineForm<L> {
         reader.finish(lines)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::nem::Nem;
+    use super::super::plan::ClockPlan;
+    use super::*;
+    use crate::Ts;
+
+    #[test]
+    fn an_upload_is_at_most_as_long_as_spans_can_count() {
+        let nearly_full = || LineForm {
+            bytes: CONTENT_BYTES_MAX - 1,
+            ..LineForm::new(Nem::new(ClockPlan::new(None, Ts::MAX).unwrap()))
+        };
+        assert_eq!(nearly_full().push(b"\n"), Ok(()));
+        assert_eq!(nearly_full().push(b"\n\n"), Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX }));
+    }
+}

@@ -198,6 +198,23 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_are_alike_fall_on_different_places() {
+        let short: Vec<String> = (0..4_096).map(|i| format!("MTR-{i:06}")).collect();
+        // only what lies between the ends differs
+        let long: Vec<String> = (0..4_096).map(|i| format!("substation-{i:06}-transformer")).collect();
+        let same: Vec<String> = (1..=64).map(|len| "0".repeat(len)).collect();
+        for seed in [0, 1, 0x0123_4567_89ab_cdef, Meters::new().seed] {
+            let meters = Meters { seed, ..Meters::new() };
+            for (ids, places, least) in [(&short, 4_096, 2_400), (&long, 4_096, 2_400), (&same, 4_096, 56)] {
+                let hash = |id: &String| meters.hash(Key::of(id.as_bytes()), id.as_bytes()) % places;
+                let taken: std::collections::BTreeSet<u32> = ids.iter().map(hash).collect();
+                // by chance 63 in 100 places are taken, where there are as many ids as places
+                assert!(taken.len() > least, "{} of {} ids, seed {seed}: {}", taken.len(), ids.len(), ids[0]);
+            }
+        }
+    }
+
+    #[test]
     fn an_invalid_id_is_not_entered() {
         let mut meters = Meters::new();
         for id in [&b""[..], b"a\xff", b"a\tb", &[b'x'; 65]] {

@@ -305,3 +305,21 @@ fn hint(reason: Reason) -> String {
     };
     hint.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_way_out() {
+        for (reason, words) in [
+            (Reason::RowMalformed, "a 300 record has"),
+            (Reason::MeterIdInvalid, "NMI and a suffix"),
+            (Reason::TimestampInFuture, "sender's clock"),
+            (Reason::UnitUnknown, "Wh, kWh, MWh"),
+            (Reason::ValueInvalid, "still is NEM12"),
+        ] {
+            assert!(hint(reason).contains(words), "{reason:?}: {}", hint(reason));
+        }
+    }
+}

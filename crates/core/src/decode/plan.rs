@@ -417,6 +417,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_tells_the_meter_only_of_a_feed_that_takes_it_from_there() {
+        let rest = "name='f'\nunit='kW'\n[columns]\ntimestamp=1\nvalue=2";
+        for (meter, name, told) in [
+            ("meter={from_name='x{meter}.csv'}", "in/xM1.csv", Some("M1")),
+            ("meter={from_name='x{meter}.csv'}", "M1.csv", None),
+            ("meter={from_name='x{meter}.csv'}", "x .csv", None),
+            ("meter={fixed='M1'}", "xM1.csv", None),
+        ] {
+            assert_eq!(feed(&format!("{meter}\n{rest}")).meter_of(name).as_deref(), told, "{meter} {name}");
+        }
+    }
+
+    #[test]
     fn an_interval_is_whole_seconds_up_to_a_month() {
         for (text, seconds) in [
             ("30min", Some(1_800)),

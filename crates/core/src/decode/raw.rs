@@ -189,4 +189,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_line_is_told_once_its_end_is_there_or_the_uploads() {
+        let lines = RowLines { per_line: 1, ..RowLines::default() };
+        for (content, row, to_end, told) in [
+            (&b"one\ntwo"[..], 1, false, Some(&b"one"[..])),
+            (b"one\ntwo", 2, false, None),
+            (b"one\ntwo", 2, true, Some(b"two")),
+            (b"one\ntwo\n", 2, false, Some(b"two")),
+            (b"one\ntwo\n", 3, true, None),
+            (b"", 1, true, None),
+        ] {
+            assert_eq!(
+                raw_line(content, row, &lines, to_end),
+                told,
+                "row {row} of {}",
+                content.escape_ascii()
+            );
+        }
+    }
 }

@@ -248,6 +248,33 @@ impl Cutter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Ts;
+
+    fn records() -> Records {
+        Records::new(ClockPlan::new(None, Ts::MAX).unwrap())
+    }
+
+    #[test]
+    fn records_have_as_many_bytes_as_spans_can_count_and_not_one_more() {
+        for (more, expected) in [(0, Ok(())), (1, Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX }))] {
+            let mut records = records();
+            records.of_header(1);
+            records.of_rows(2);
+            records.of_nothing(CONTENT_BYTES_MAX - 3 + more);
+            assert_eq!(records.check_size(), expected);
+        }
+    }
+
+    #[test]
+    fn records_have_as_many_rows_as_can_be_numbered_and_once_there_are_more_it_stays_so() {
+        let mut records = records();
+        records.chunk.row_count = u32::MAX - 2;
+        assert!(records.make_room(2));
+        assert_eq!(records.check_size(), Ok(()));
+        assert!(!records.make_room(3));
+        assert!(!records.make_room(1));
+        assert_eq!(records.check_size(), Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX }));
+    }
 
     #[test]
     fn lines_are_the_same_however_the_upload_is_cut() {

@@ -184,3 +184,33 @@ impl Lines<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ts;
+    use crate::decode::{Feed, Given};
+
+    const LINE: &[u8] = b"M,2026-03-02T00:00:00Z,1,kW\n";
+
+    /// Tells what a stream that may take `room` more bytes says to each of these pieces.
+    fn push(room: usize, pieces: &[&[u8]]) -> Vec<Result<(), Refusal>> {
+        let given = Given { time_zone: None, name: "a.csv", landed_at: Ts::MAX };
+        let decoder = Feed::default_feed().compile(&given).unwrap();
+        let mut stream = decoder.stream();
+        stream.push(b"meter_id,timestamp,energy_value,energy_unit\n").unwrap();
+        let Inner::Lines(lines) = &mut stream.0 else { panic!() };
+        let Some((_, chunk)) = &mut lines.body else { panic!() };
+        chunk.bytes = CONTENT_BYTES_MAX - room as u64;
+        pieces.iter().map(|piece| stream.push(piece)).collect()
+    }
+
+    #[test]
+    fn a_stream_is_refused_with_the_first_byte_that_spans_cannot_count_and_from_then_on() {
+        let refused = || Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX });
+        assert_eq!(push(LINE.len(), &[LINE, b"\n", b""]), [Ok(()), refused(), refused()]);
+        // a line that is too long to be held
+        let long = vec![b'x'; LINE_BYTES_MAX + 1];
+        assert_eq!(push(long.len(), &[&long, b"x", b"\n"]), [Ok(()), refused(), refused()]);
+    }
+}

@@ -202,4 +202,21 @@ mod tests {
         assert!(elements.open(b"a").is_err_and(|(problem, _)| problem.starts_with("more than 64 elements")));
         assert!(elements.close(b"a").is_ok() && elements.open(b"b").is_ok());
     }
+
+    /// Passes over everything.
+    struct Nothing;
+
+    impl Sink for Nothing {
+        fn event(&mut self, _: &Event<'_>, _: Place) -> Result<(), Wrong> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_tag_is_held_up_to_the_limit_of_a_line_and_not_a_byte_longer() {
+        let tag = format!("<{}", "a".repeat(LINE_BYTES_MAX - 1));
+        let mut xml = Xml::default();
+        assert!(xml.push(tag.as_bytes(), &mut Nothing).is_ok());
+        assert!(xml.push(b"a", &mut Nothing).is_err());
+    }
 }

@@ -15,6 +15,8 @@ mod records;
 #[cfg(feature = "service")]
 mod registry;
 mod timestamp;
+#[cfg(feature = "service")]
+mod upload;
 
 use crate::Check;
 
@@ -51,6 +53,8 @@ pub const TARGETS: &[Target] = &[
     named("journal", journal::check),
     #[cfg(feature = "service")]
     named("message", message::check),
+    #[cfg(feature = "service")]
+    named("upload", upload::check),
 ];
 
 /// The target of this name.

@@ -1,11 +1,13 @@
 //! The address of a service. It may hold a secret (a password, a signature), so it shows itself without.
 
 use std::fmt;
+use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A URL as the configuration gives it. [`Display`](fmt::Display), `Debug` and `Serialize` leave out what
-/// may be a secret, so that no log, error or page can tell it; [`Address::text`] is all of it.
+/// may be a secret, so that no log, error or page can tell it. As a `str` it is whole: for those who connect,
+/// never for those who tell.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(String);
 
@@ -13,12 +15,6 @@ impl Address {
     /// Takes an address as it is.
     pub fn new(text: impl Into<String>) -> Address {
         Address(text.into())
-    }
-
-    /// All of it, secrets included: for those who connect, never for those who tell.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.0
     }
 
     /// What stands before `://`, such as `s3`; empty where nothing does.
@@ -70,6 +66,14 @@ impl Address {
         let query = query.split('&').filter(|pair| !pair.is_empty());
         let query = query.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
         Parts { scheme, user, secret_user, place, query }
+    }
+}
+
+impl Deref for Address {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -154,7 +158,7 @@ mod tests {
         assert_eq!((address.to_string().as_str(), address.has_secret()), (shown, has_secret));
         assert_eq!(format!("{address:?}"), shown);
         assert_eq!(serde_json::to_value(&address).unwrap(), shown);
-        assert_eq!(address.text(), text);
+        assert_eq!(&*address, text);
     }
 
     #[test]

@@ -95,7 +95,7 @@ mod tests {
         check_bound(|file, value| file.landing.object_lock_days = u32::try_from(value).ok(), 1, 36_500);
         check_bound(|file, value| file.objects.retries_max = u32::try_from(value).unwrap(), 0, 100);
         check_bound(|file, value| file.objects.request_seconds = value, 1, 3_600);
-        check_bound(|file, value| file.trigger.sqs.visibility_seconds = value, 10, 43_200);
+        check_bound(|file, value| file.trigger.sqs.visibility_seconds = value, 2, 43_200);
         check_bound(|file, value| file.serve.connections_max = size(value), 1, 100_000);
         check_bound(|file, value| file.serve.head_seconds = value, 1, 86_400);
         check_bound(|file, value| file.upload.bytes_max = value, 1, UPLOAD_BYTES_MAX);

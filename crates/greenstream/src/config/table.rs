@@ -173,7 +173,7 @@ pub const KEYS: [Key; 45] = [
         "trigger.sqs.visibility_seconds",
         "s",
         // SQS hides no message for longer than twelve hours
-        Kind::Whole(10, DAY / 2),
+        Kind::Whole(2, DAY / 2),
         "How long a message is hidden from others while it is worked on; prolonged until that is done.",
     ),
     key("trigger.nats.url", "address", Kind::Address(&["nats", "tls"]), "A NATS server with JetStream."),

@@ -32,7 +32,7 @@ pub fn head_of(source: &Source) -> Vec<u8> {
     let mut head = Vec::new();
     // what has been read before an error is head enough, or fits no feed
     let _ = match source {
-        Source::Bytes(bytes) => bytes.as_slice().take(HEAD_BYTES).read_to_end(&mut head),
+        Source::Bytes(bytes) => decoded(bytes).and_then(|text| text.take(HEAD_BYTES).read_to_end(&mut head)),
         Source::File(path) | Source::Inbox(path) => {
             match open_regular(path).and_then(|file| Content::new(file, path, u64::MAX)) {
                 Ok(content) => content.take(HEAD_BYTES).read_to_end(&mut head),
@@ -41,6 +41,40 @@ pub fn head_of(source: &Source) -> Vec<u8> {
         }
     };
     head
+}
+
+/// Received bytes that are in memory, decoded.
+fn decoded(bytes: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+    Ok(match Compression::of(bytes) {
+        Compression::None => Box::new(bytes),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+        Compression::Zstd => Box::new(zstd_decoder(bytes)?),
+    })
+}
+
+fn zstd_decoder<R: BufRead>(raw: R) -> io::Result<zstd::stream::read::Decoder<'static, R>> {
+    let mut zstd = zstd::stream::read::Decoder::with_buffer(raw)?;
+    zstd.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(zstd)
+}
+
+/// How bytes are compressed.
+enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// By the first bytes; four are enough.
+    fn of(bytes: &[u8]) -> Compression {
+        match bytes {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            // a frame, or a skippable one before it
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
 }
 
 /// Why content could not be read.
@@ -123,15 +157,10 @@ impl Content {
         file.by_ref().take(4).read_to_end(&mut magic).doing("read", path)?;
         file.rewind().doing("read", path)?;
         let raw = Raw(BufReader::with_capacity(256 << 10, file));
-        let decoder = match magic.as_slice() {
-            [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(MultiGzDecoder::new(raw))),
-            // a frame, or a skippable one before it
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
-                let mut zstd = zstd::stream::read::Decoder::with_buffer(raw).doing("decode", path)?;
-                zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).doing("decode", path)?;
-                Decoder::Zstd(Box::new(zstd))
-            }
-            _ => Decoder::Plain(raw),
+        let decoder = match Compression::of(&magic) {
+            Compression::None => Decoder::Plain(raw),
+            Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(raw))),
+            Compression::Zstd => Decoder::Zstd(Box::new(zstd_decoder(raw).doing("decode", path)?)),
         };
         Ok(Content { decoder, text: None, path: path.to_owned(), limit, given: 0 })
     }

@@ -197,7 +197,7 @@ fn listen(asked: &Asked) -> Result<String, Wrong> {
 /// A bucket by the server that has it: that it can be reached, not yet that it lets us in.
 fn objects(asked: &Asked, address: &Option<Address>) -> Result<String, Wrong> {
     let Some(address) = address else { return Ok(String::new()) };
-    if let Some(path) = address.text().strip_prefix("file://") {
+    if let Some(path) = address.strip_prefix("file://") {
         return folder(Path::new(path));
     }
     let keys = &asked.file().objects;

@@ -52,6 +52,59 @@ fn content_is_decoded_by_its_first_bytes() {
     check(&skippable, "zstd", TEXT);
 }
 
+#[test]
+fn the_head_of_a_source_is_the_first_16_kib_that_it_decodes_to() {
+    let dir = folder();
+    let long: Vec<u8> = TEXT.iter().copied().cycle().take((16 << 10) + 1).collect();
+    let head = &long[..16 << 10];
+    for (received, expected) in [
+        (long.clone(), head),
+        (head.to_vec(), head),
+        (gzip(&long), head),
+        (zstd(&long), head),
+        (gzip(TEXT), TEXT),
+        (b"".to_vec(), b""),
+    ] {
+        let path = dir.path().join("upload");
+        fs::write(&path, &received).unwrap();
+        // the last was shown as it came, so that a small compressed upload over HTTP fitted no feed
+        for source in [Source::File(path.clone()), Source::Inbox(path.clone()), Source::Bytes(received)] {
+            assert_eq!(head_of(&source), expected, "{source:?}");
+        }
+    }
+}
+
+#[test]
+fn the_head_of_what_cannot_be_read_is_what_comes_before_the_damage() {
+    let dir = folder();
+    let path = dir.path().join("upload");
+    assert_eq!(head_of(&Source::File(path.clone())), b"", "nothing is there");
+    assert_eq!(head_of(&Source::Inbox(dir.path().to_owned())), b"", "a folder");
+    std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
+    assert_eq!(head_of(&Source::File(path.clone())), b"", "a link");
+    fs::remove_file(&path).unwrap();
+    let whole = [gzip(TEXT), gzip(TEXT)].concat();
+    fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    assert!(head_of(&Source::File(path.clone())).starts_with(TEXT));
+    assert!(head_of(&Source::Bytes(fs::read(path).unwrap())).starts_with(TEXT));
+}
+
+/// A zstd frame of one raw block that asks for a window of this descriptor.
+fn frame(window: u8) -> Vec<u8> {
+    let block = u32::try_from(TEXT.len() << 3 | 1).unwrap().to_le_bytes();
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0, window], &block[..3], TEXT].concat()
+}
+
+#[test]
+fn a_zstd_frame_may_ask_for_a_window_of_128_mib_and_not_more() {
+    let exponent = |power: u8| (power - 10) << 3;
+    check(&frame(exponent(27)), "zstd", TEXT);
+    for more in [exponent(27) + 1, exponent(28), exponent(41)] {
+        let refusal = refused(&frame(more), 1000);
+        assert!(matches!(refusal, Refusal::Damaged { format: "zstd", .. }), "{refusal}");
+    }
+}
+
 #[track_caller]
 fn refused(received: &[u8], limit: u64) -> Refusal {
     let (_dir, landing) = land(received);
