@@ -69,7 +69,7 @@ pub fn serve_until_stopped(cli: &Cli, service: Service, token: Option<Token>) ->
     let page = web::Server::start(service.home(), file, token, intake, taker, Arc::clone(&outages))?;
     eprintln!("inbox: {}", open::shown(&service.home().inbox()));
     if let Some(url) = &service.config().file.inbox.url {
-        eprintln!("inbox bucket: {}", crate::text::plain(url.text()));
+        eprintln!("inbox bucket: {}", crate::text::plain(&url.to_string()));
     }
     if takes_uploads {
         eprintln!("uploads: PUT http://{}/v1/uploads/NAME", page.address());
