@@ -8,6 +8,7 @@ each event to FUNCTION by the runtime API (`/2018-06-01/runtime/...`), and takes
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from cloud import KEYS, Aws, Queue, check, command, configure, eventually, main, readings, running, upload, uploads
@@ -24,6 +26,7 @@ from triggers import in_own_folder, is_empty, reference, toml
 
 MEMORY_MB_MAX = 512
 POLL_MS_MAX = 100.0
+HOURS = 24
 
 
 class Lambda:
@@ -69,9 +72,11 @@ class Lambda:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a process that has ended leaves its connection torn
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def start(self, function: str, home: Path, log: Path):
+    @contextlib.contextmanager
+    def start(self, function: str, home: Path, log: Path) -> Iterator[subprocess.Popen]:
         environment = {
             **os.environ,
             **KEYS,
@@ -83,12 +88,13 @@ class Lambda:
             "AWS_LAMBDA_LOG_STREAM_NAME": "1",
             "GREENSTREAM_HOME": str(home),
         }
-        self.first_poll = None
+        # whoever still waits for an event of the process before gets none of this one's
+        self.events, self.first_poll = queue.Queue(), None
         self.began = time.monotonic()
-        with open(log, "ab") as out:
-            return running([function], env=environment, stdout=out, stderr=out)
+        with open(log, "ab") as out, running([function], env=environment, stdout=out, stderr=out) as process:
+            yield process
 
-    def invoke(self, event: object, seconds: float = 120) -> tuple[bool, object]:
+    def invoke(self, event: object, seconds: float = 300) -> tuple[bool, object]:
         self.events.put(event)
         return self.answers.get(timeout=seconds)
 
@@ -127,7 +133,7 @@ def pump(cloud: Lambda, events: Queue) -> int:
 
 
 def pump_until_empty(cloud: Lambda, events: Queue) -> None:
-    eventually(lambda: pump(cloud, events) == 0 and events.count() == 0, "the queue is empty")
+    eventually(lambda: pump(cloud, events) == 0 and events.count() == 0, "the queue is empty", 300)
 
 
 SCHEDULE = {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "resources": [], "detail": {}}
@@ -221,7 +227,7 @@ def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder
                 cloud.events.put(None)
                 cloud.answers.get(timeout=10)
         peak = 0
-        for hour in hours[:24]:
+        for hour in hours[:HOURS]:
             # each hour in an environment of its own: nothing is kept between invocations
             with cloud.start(function, home, folder / "function.log") as process:
                 aws.put(bucket, f"inbox/{hour.name}", hour.read_bytes())
@@ -231,7 +237,7 @@ def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder
                 status = Path(f"/proc/{process.pid}/status").read_text()
                 peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
         rows = json.loads(command(binary, home, "--json", "status"))["rows"]
-        check(rows["balanced"] and rows["all"] > 4_000_000, rows)
+        check(rows["balanced"] and rows["all"] > 190_000 * HOURS, rows)
         poll, peak_mb = sorted(polls)[len(polls) // 2], peak / 1024
         print(
             f"    first poll after {poll:.0f} ms (worst {max(polls):.0f}); {rows['all']:,} rows in {len(seconds)} invocations,"

@@ -12,8 +12,8 @@ use greenstream::home::Home;
 use greenstream::landing::Hash;
 use greenstream::outage::Outages;
 use greenstream::process::{Bytes, Note, Receipt};
-use greenstream::trigger::Bell;
-use greenstream::web::{Posts, Server, intake};
+use greenstream::trigger::{Bell, Posts, intake};
+use greenstream::web::Server;
 
 /// Longer than any answer takes, shorter than any limit of the server's: beyond it, it hangs.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(9);
@@ -42,7 +42,8 @@ fn serve() -> Served {
     file.upload.free_bytes_min = 0;
     let (intake, posts) = intake(Bell::default());
     let token = Token::new(TOKEN).unwrap();
-    let server = Server::start(&home, &file, Some(token), intake, Arc::new(Outages::default())).unwrap();
+    let server =
+        Server::start(&home, &file, Some(token), intake, None, Arc::new(Outages::default())).unwrap();
     Served { address: server.address(), posts, home, _server: server, _folder: folder }
 }
 

@@ -69,7 +69,7 @@ pub fn serve_until_stopped(cli: &Cli, service: Service, token: Option<Token>) ->
     let page = web::Server::start(service.home(), file, token, intake, taker, Arc::clone(&outages))?;
     eprintln!("inbox: {}", open::shown(&service.home().inbox()));
     if let Some(url) = &service.config().file.inbox.url {
-        eprintln!("inbox bucket: {}", crate::text::plain(url));
+        eprintln!("inbox bucket: {}", crate::text::plain(&url.to_string()));
     }
     let home = service.home();
     for (what, place, usual) in [

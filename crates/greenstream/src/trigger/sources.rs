@@ -11,7 +11,7 @@ use super::history::History;
 use super::intake::Intake;
 use super::scan::keep_scanning;
 use super::take::Taker;
-use crate::config::Config;
+use crate::config::{Address, Config};
 use crate::home::Layout;
 use crate::objects;
 use crate::outage::Outages;
@@ -104,7 +104,7 @@ impl Sources {
 
 /// What takes objects of the bucket at `url` to `intake`.
 pub(super) fn taker(
-    url: &str,
+    url: &Address,
     layout: &Layout,
     config: &Config,
     intake: Intake,
@@ -121,17 +121,18 @@ fn start_sqs(
     taker: &Taker,
     outages: &Arc<Outages>,
 ) -> Result<(), TriggerError> {
-    let keys = config.file.trigger.sqs.clone();
+    let mut keys = config.file.trigger.sqs.clone();
+    keys.region = keys.region.or_else(|| config.file.objects.region.clone());
     if let Some(url) = keys.queue_url.clone() {
         let (taker, outages) = (taker.clone(), Arc::clone(outages));
-        runtime.spawn(async move { super::sqs::keep_receiving(&url, &keys, &taker, &outages).await });
+        runtime.spawn(async move { super::sqs::keep_receiving(url.text(), &keys, &taker, &outages).await });
     }
     Ok(())
 }
 
 #[cfg(not(feature = "sqs"))]
 fn start_sqs(_: &Runtime, config: &Config, _: &Taker, _: &Arc<Outages>) -> Result<(), TriggerError> {
-    absent("trigger.sqs.queue_url", config.file.trigger.sqs.queue_url.as_deref(), "sqs")
+    absent("trigger.sqs.queue_url", config.file.trigger.sqs.queue_url.as_ref(), "sqs")
 }
 
 #[cfg(feature = "nats")]
@@ -146,7 +147,7 @@ fn start_nats(
         let credentials = keys.credentials_file.as_ref().map(|file| config.beside(file));
         let (taker, outages) = (taker.clone(), Arc::clone(outages));
         runtime.spawn(async move {
-            super::nats::keep_receiving(&url, &keys, credentials.as_deref(), &taker, &outages).await;
+            super::nats::keep_receiving(url.text(), &keys, credentials.as_deref(), &taker, &outages).await;
         });
     }
     Ok(())
@@ -154,12 +155,12 @@ fn start_nats(
 
 #[cfg(not(feature = "nats"))]
 fn start_nats(_: &Runtime, config: &Config, _: &Taker, _: &Arc<Outages>) -> Result<(), TriggerError> {
-    absent("trigger.nats.url", config.file.trigger.nats.url.as_deref(), "nats")
+    absent("trigger.nats.url", config.file.trigger.nats.url.as_ref(), "nats")
 }
 
 /// Refuses a key whose part was left out when this program was built.
 #[cfg(not(all(feature = "sqs", feature = "nats")))]
-fn absent(key: &'static str, value: Option<&str>, feature: &str) -> Result<(), TriggerError> {
+fn absent(key: &'static str, value: Option<&Address>, feature: &str) -> Result<(), TriggerError> {
     if value.is_none() {
         return Ok(());
     }
@@ -170,8 +171,16 @@ fn absent(key: &'static str, value: Option<&str>, feature: &str) -> Result<(), T
     Err(TriggerError::Key { key, problem, hint })
 }
 
-fn open(url: &str, config: &Config) -> Result<Bucket, TriggerError> {
-    let place = objects::Bucket::open(url, &config.file.objects.settings(None)).map_err(|error| {
+fn open(url: &Address, config: &Config) -> Result<Bucket, TriggerError> {
+    let keys = &config.file.objects;
+    let settings = objects::Settings {
+        endpoint: keys.endpoint.as_ref().map(|endpoint| endpoint.text().to_owned()),
+        region: keys.region.clone(),
+        retries_max: keys.retries_max,
+        request_seconds: keys.request_seconds,
+        object_lock_days: None,
+    };
+    let place = objects::Bucket::open(url.text(), &settings).map_err(|error| {
         let (problem, hint) = (with_causes(&error), error.hint().to_owned());
         TriggerError::Key { key: "inbox.url", problem, hint }
     })?;
