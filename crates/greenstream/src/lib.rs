@@ -13,6 +13,7 @@ pub mod failpoint;
 pub mod fence;
 pub mod home;
 pub mod landing;
+pub mod objects;
 pub mod outage;
 pub mod process;
 pub mod quality;

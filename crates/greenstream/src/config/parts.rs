@@ -10,10 +10,13 @@ fn part(key: &str, scheme: &str) -> Option<(&'static str, bool)> {
         ("store.url", _) => ("postgres", false),
         ("trigger.sqs.queue_url", _) => ("sqs", false),
         ("trigger.nats.url", _) => ("nats", false),
-        ("landing.url" | "archive.url" | "inbox.url", "s3") => ("s3", false),
-        ("landing.url" | "archive.url" | "inbox.url", "gs") => ("gcs", false),
-        ("landing.url" | "archive.url" | "inbox.url", "az") => ("azure", false),
-        ("landing.url" | "archive.url" | "inbox.url", "file") => ("objects", false),
+        ("landing.url" | "archive.url", "s3") => ("s3", cfg!(feature = "s3")),
+        ("landing.url" | "archive.url", "gs") => ("gcs", cfg!(feature = "gcs")),
+        ("landing.url" | "archive.url", "az") => ("azure", cfg!(feature = "azure")),
+        ("inbox.url", "s3") => ("s3", false),
+        ("inbox.url", "gs") => ("gcs", false),
+        ("inbox.url", "az") => ("azure", false),
+        ("inbox.url", "file") => ("objects", false),
         _ => return None,
     })
 }
