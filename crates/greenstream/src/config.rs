@@ -258,12 +258,7 @@ fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
     ))
 }
 
-fn place(
-    key: &str,
-    url: Option<&str>,
-    settings: &Settings,
-    folder: PathBuf,
-) -> Result<Place, ConfigError> {
+fn place(key: &str, url: Option<&str>, settings: &Settings, folder: PathBuf) -> Result<Place, ConfigError> {
     let Some(url) = url else { return Ok(Place::Folder(folder)) };
     Place::open(url, settings).map_err(|error| unplaced(key, &error))
 }

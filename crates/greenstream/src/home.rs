@@ -9,8 +9,10 @@
 //! DIR/lock             held by the one process that may change any of it
 //! ```
 
+use crate::config::{Config, ConfigError};
 use crate::fence::Fence;
 use crate::landing::create_folder;
+use crate::objects::Place;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -23,9 +25,39 @@ const COMMAND_BYTES_MAX: usize = 200;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
     folder: PathBuf,
+    landing: Place,
+    archive: Place,
 }
 
 impl Layout {
+    /// A home with everything in its folder.
+    fn within(folder: &Path) -> Layout {
+        let place = |name: &str| Place::Folder(folder.join(name));
+        Layout { landing: place("landing"), archive: place("archive"), folder: folder.to_owned() }
+    }
+
+    /// The same with landing zone and archive where the configuration has them.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] where a URL or the settings of the object stores cannot be used.
+    pub fn placed(self, config: &Config) -> Result<Layout, ConfigError> {
+        let landing = config.landing(self.folder.join("landing"))?;
+        let archive = config.archive(self.folder.join("archive"))?;
+        Ok(Layout { landing, archive, ..self })
+    }
+
+    /// Where the landing zone is: in the home, in another folder or in a bucket.
+    #[must_use]
+    pub const fn landing_place(&self) -> &Place {
+        &self.landing
+    }
+
+    /// Where the archive is, in the same way.
+    #[must_use]
+    pub const fn archive_place(&self) -> &Place {
+        &self.archive
+    }
+
     /// The home itself.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -38,7 +70,7 @@ impl Layout {
         self.folder.join("inbox")
     }
 
-    /// The landing zone.
+    /// The landing zone, where it is in the home.
     #[must_use]
     pub fn landing(&self) -> PathBuf {
         self.folder.join("landing")
@@ -50,7 +82,7 @@ impl Layout {
         self.folder.join("greenstream.db")
     }
 
-    /// The archive.
+    /// The archive, where it is in the home.
     #[must_use]
     pub fn archive(&self) -> PathBuf {
         self.folder.join("archive")
@@ -153,7 +185,7 @@ impl Home {
     /// # Errors
     /// [`HomeError::HomeBusy`] while another process holds it, [`HomeError::Io`].
     pub fn open(folder: &Path, command: &str) -> Result<Home, HomeError> {
-        let layout = Layout { folder: folder.to_owned() };
+        let layout = Layout::within(folder);
         create_folder(folder).map_err(|source| failed("create", folder, source))?;
         let lock = take_lock(&layout, command)?;
         let written = lock.metadata().map_err(|source| failed("look at", &layout.lock(), source))?;
@@ -172,7 +204,15 @@ impl Home {
         if !folder.is_dir() {
             return Err(HomeError::HomeMissing { folder: folder.to_owned() });
         }
-        Ok(Layout { folder: folder.to_owned() })
+        Ok(Layout::within(folder))
+    }
+
+    /// The same home with landing zone and archive where the configuration has them.
+    ///
+    /// # Errors
+    /// As [`Layout::placed`].
+    pub fn placed(self, config: &Config) -> Result<Home, ConfigError> {
+        Ok(Home { layout: self.layout.placed(config)?, ..self })
     }
 
     /// What every change of the home looks at first.

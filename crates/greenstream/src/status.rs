@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::home::Layout;
 use crate::landing::Zone;
+use crate::objects::Place;
 use crate::outage::free_bytes;
 use crate::store::{Reader, StoreError};
 
@@ -36,12 +37,21 @@ pub fn gather(reader: &Reader, zone: &Zone, layout: &Layout) -> Result<Value, St
         "meters": totals.meters,
         "errors_open": totals.errors_open,
         "alerts_waiting": totals.alerts_waiting,
+        "places": {
+            "landing": layout.landing_place().to_string(),
+            "archive": layout.archive_place().to_string(),
+        },
         // of the volume of each, which may be the same
         "free_bytes": {
             "inbox": free_bytes(&layout.inbox()),
-            "landing": free_bytes(&layout.landing()),
+            "landing": free(layout.landing_place()),
             "database": free_bytes(layout.folder()),
-            "archive": free_bytes(&layout.archive()),
+            "archive": free(layout.archive_place()),
         },
     }))
+}
+
+/// None for a bucket.
+fn free(place: &Place) -> Option<u64> {
+    if let Place::Folder(folder) = place { free_bytes(folder) } else { None }
 }

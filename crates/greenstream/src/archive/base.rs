@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::{
     RowSelection, RowSelector,
 };
 
+use super::depot::Depot;
 use super::error::{Error, Result};
 use super::file::DataFile;
 use super::layout::{Dataset, GROUP_ROWS};
@@ -34,9 +35,9 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     /// Opens a file whose row count must be what the log says.
-    pub(super) fn open(dir: &Path, table: Dataset, data: &DataFile) -> Result<OpenFile> {
-        let path = dir.join(&data.path);
-        let file = match File::open(&path) {
+    pub(super) fn open(depot: &Depot, table: Dataset, data: &DataFile) -> Result<OpenFile> {
+        let path = depot.dir().join(&data.path);
+        let file = match depot.open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::damaged(&path, "the file is missing"));
             }
@@ -109,8 +110,8 @@ pub(super) struct Base {
 
 impl Base {
     /// Opens a file and enters its meters into the roster.
-    pub(super) fn open(dir: &Path, data: &DataFile, roster: &mut Roster) -> Result<Base> {
-        let file = OpenFile::open(dir, Dataset::Readings, data)?;
+    pub(super) fn open(depot: &Depot, data: &DataFile, roster: &mut Roster) -> Result<Base> {
+        let file = OpenFile::open(depot, Dataset::Readings, data)?;
         let mut runs: Vec<(u32, usize)> = Vec::new();
         let mut row = 0;
         for group in 0..file.groups().len() {

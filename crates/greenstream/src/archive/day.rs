@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::Path;
 use std::thread::ScopedJoinHandle;
 
 use greenstream_core::Power;
 
 use super::base::Base;
 use super::buffer::Overlay;
+use super::depot::Depot;
 use super::error::{Error, Result};
 use super::file::{DataFile, write_readings};
 use super::merge::{Columns, Merge, Row};
@@ -27,8 +27,8 @@ const ENCODERS: usize = 1;
 
 /// Where new files go and how they are called.
 pub(super) struct Target<'a> {
-    /// The table's folder.
-    pub(super) dir: &'a Path,
+    /// Where the table's files are.
+    pub(super) depot: &'a Depot,
     /// The day.
     pub(super) day: i64,
     /// The journal position, for the names.
@@ -55,7 +55,7 @@ pub(super) fn merge(
     files.sort_by_key(|file| file.stats.ts);
     let bases = files
         .into_iter()
-        .map(|file| Base::open(target.dir, file, &mut roster))
+        .map(|file| Base::open(target.depot, file, &mut roster))
         .collect::<Result<Vec<_>>>()?;
     let by_meter = overlay.rows_by_meter();
     let mut id_of = vec![u32::MAX; by_meter.len()];
@@ -118,7 +118,7 @@ fn write(
             let meters = &ranking.names[within];
             let name = file_name(target.position);
             encoding.push_back(
-                scope.spawn(move || write_readings(target.dir, target.day, &name, meters, &sorted)),
+                scope.spawn(move || write_readings(target.depot, target.day, &name, meters, &sorted)),
             );
         }
         for encoder in encoding {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fence::TakenOver;
+use crate::objects::Error as StoreError;
 use deltalake_core::DeltaTableError;
 use parquet::errors::ParquetError;
 
@@ -100,6 +101,12 @@ impl Error {
                 false
             }
         }
+    }
+
+    /// The object store's error, where the archive is in one and that is what failed.
+    #[must_use]
+    pub fn of_store(&self) -> Option<&StoreError> {
+        if let Error::Io { source, .. } = self { StoreError::of_io(source) } else { None }
     }
 
     /// What a fail point's error becomes.

@@ -1,6 +1,6 @@
 //! Writes one data file: zstd Parquet, sorted by meter and time, on stable storage when it returns.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use greenstream_core::Flag;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
+use super::depot::Depot;
 use super::error::{Error, Result};
 use super::layout::{Dataset, GROUP_ROWS, folder, properties};
 use super::merge::Sorted;
@@ -33,6 +34,7 @@ pub(super) struct DataFile {
 
 /// Writes files of one table.
 pub(super) struct FileWriter {
+    depot: Depot,
     writer: ArrowWriter<File>,
     table: Dataset,
     stats: Stats,
@@ -57,18 +59,17 @@ pub(super) struct Slice<'a> {
 
 impl FileWriter {
     /// Begins a file in the folder of `day`, which is made if need be. `name` must be new.
-    pub(super) fn create(dir: &Path, table: Dataset, day: Option<i64>, name: &str) -> Result<FileWriter> {
+    pub(super) fn create(depot: &Depot, table: Dataset, day: Option<i64>, name: &str) -> Result<FileWriter> {
         let folder = folder(day);
-        let within = dir.join(&folder);
-        fs::create_dir_all(&within).map_err(Error::io("make", &within))?;
-        let full = within.join(name);
-        let file = File::create_new(&full).map_err(Error::io("create", &full))?;
+        let full = depot.dir().join(&folder).join(name);
+        let file = depot.create(&full)?;
         let options = ArrowWriterOptions::new()
             .with_properties(properties().as_ref().clone())
             .with_skip_arrow_metadata(true);
         let writer =
             ArrowWriter::try_new_with_options(file, table.schema(), options).map_err(Error::write(&full))?;
-        Ok(FileWriter { writer, table, stats: Stats::default(), path: format!("{folder}/{name}"), full })
+        let (depot, path) = (depot.clone(), format!("{folder}/{name}"));
+        Ok(FileWriter { depot, writer, table, stats: Stats::default(), path, full })
     }
 
     /// Adds rows; those that the error queue has beyond the readings' columns in `more`.
@@ -82,25 +83,18 @@ impl FileWriter {
     }
 
     /// Ends the file and waits until it is on stable storage (its name is not yet: see
-    /// [`sync_folder`]).
+    /// [`Depot::sync_folder`]).
     pub(super) fn finish(mut self) -> Result<DataFile> {
         // and not `into_inner`, which makes mere text of a full disk
         self.writer.finish().map_err(Error::write(&self.full))?;
-        let file = self.writer.inner_mut();
-        file.sync_all().map_err(Error::io("sync", &self.full))?;
-        let size = file.metadata().map_err(Error::io("measure", &self.full))?.len();
+        let size = self.depot.finish(self.writer.inner_mut(), &self.full)?;
         Ok(DataFile { path: self.path, size, stats: self.stats })
     }
 }
 
-/// Waits until the names in a folder are on stable storage.
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", folder))
-}
-
 /// Writes the readings of one range of meters, whose names these are; none if no row is left.
 pub(super) fn write_readings(
-    dir: &Path,
+    depot: &Depot,
     day: i64,
     name: &str,
     meters: &[Arc<str>],
@@ -110,7 +104,7 @@ pub(super) fn write_readings(
     if rows == 0 {
         return Ok(None);
     }
-    let mut writer = FileWriter::create(dir, Dataset::Readings, Some(day), name)?;
+    let mut writer = FileWriter::create(depot, Dataset::Readings, Some(day), name)?;
     let mut start = 0;
     while start < rows {
         let end = rows.min(start + GROUP_ROWS);

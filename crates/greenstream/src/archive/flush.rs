@@ -1,14 +1,13 @@
 //! Writes what is due: data files first, then one entry in each table's log.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use greenstream_core::Ts;
 
 use super::buffer::Overlay;
 use super::day::{self, Target};
 use super::error::{Error, Result};
-use super::file::{DataFile, sync_folder};
+use super::file::DataFile;
 use super::layout::folder;
 use super::log::{Commit, Table};
 use super::plan::{self, Mode, Shape};
@@ -123,7 +122,7 @@ impl Archive {
         for (table, commit) in [(&self.readings, readings), (&self.errors, errors)] {
             for (_, file) in &commit.adds {
                 // What stays is an orphan for the vacuum.
-                let _ = fs::remove_file(table.dir.join(&file.path));
+                let _ = table.depot.remove(&table.dir().join(&file.path));
             }
         }
     }
@@ -164,7 +163,7 @@ impl Archive {
         let removes: Vec<DataFile> = taken.iter().map(|at| live[*at].clone()).collect();
         let stays = |(at, _): &(usize, &DataFile)| shape == Shape::Disjoint && !taken.contains(at);
         let borders: Vec<&str> = live.iter().enumerate().filter(stays).filter_map(begins).collect();
-        let target = Target { dir: &self.readings.dir, day: number, position: self.applied };
+        let target = Target { depot: &self.readings.depot, day: number, position: self.applied };
         let adds = day::merge(&target, &removes, &borders, overlay, &self.names)?;
         commit.rows_change |= overlay.rows() > 0;
         replace(commit, day, removes, adds);
@@ -173,7 +172,7 @@ impl Archive {
 
     /// Writes a day's readings as the source has them.
     fn write_from_source(&self, number: i64, source: &dyn Source, commit: &mut Commit) -> Result<()> {
-        let target = Target { dir: &self.readings.dir, day: number, position: self.applied };
+        let target = Target { depot: &self.readings.depot, day: number, position: self.applied };
         let adds = day::from_source(&target, source)?;
         let removes = self.readings.live.get(&Some(number)).cloned().unwrap_or_default();
         commit.rows_change = true;
@@ -185,7 +184,7 @@ impl Archive {
         if !self.pending.get(&day).is_some_and(|pending| pending.errors) {
             return Ok(());
         }
-        let adds = queue::write(&self.errors.dir, day, self.applied, source)?;
+        let adds = queue::write(&self.errors.depot, day, self.applied, source)?;
         let removes = self.errors.live.get(&day).cloned().unwrap_or_default();
         commit.rows_change = true;
         replace(commit, day, removes, adds);
@@ -205,7 +204,7 @@ impl Archive {
         self.buffered = self.pending.values().map(|pending| pending.overlay.bytes()).sum();
         for (table, commit) in [&self.readings, &self.errors].into_iter().zip(commits) {
             for (_, file) in &commit.removes {
-                self.dead.insert(table.dir.join(&file.path), now);
+                self.dead.insert(table.dir().join(&file.path), now);
             }
         }
     }
@@ -227,10 +226,10 @@ fn commit(table: &mut Table, commit: &Commit, fence: &Fence, now: Ts) -> Result<
     folders.sort_unstable();
     folders.dedup();
     for folder in &folders {
-        sync_folder(&table.dir.join(folder))?;
+        table.depot.sync_folder(&table.dir().join(folder))?;
     }
     if !folders.is_empty() {
-        sync_folder(&table.dir)?;
+        table.depot.sync_folder(table.dir())?;
     }
     fence.check()?;
     failpoint::around(Step::ArchiveCommit, Error::failing, || table.commit(commit, now))

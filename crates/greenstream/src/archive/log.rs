@@ -16,11 +16,13 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use super::depot::Depot;
 use super::error::{Error, Result};
-use super::file::{DataFile, sync_folder};
+use super::file::DataFile;
 use super::layout::{Dataset, date, day_of};
 use super::stats::Stats;
 use crate::failpoint::{self, Step};
+use crate::outage::pauses;
 
 /// Names the application transaction whose version is the journal position that a table reflects.
 pub const APP_ID: &str = "greenstream";
@@ -30,6 +32,9 @@ pub const APP_ID: &str = "greenstream";
 const CHECKPOINT_EVERY: u64 = if cfg!(feature = "failpoints") { 2 } else { 50 };
 /// How long entries before a checkpoint stay, for readers that are slow to open them.
 const LOG_KEPT_MS: i64 = 24 * 3_600 * 1_000;
+
+/// How often the log of a table in a bucket is read before the bucket is taken to be away.
+const READS: usize = 5;
 
 /// What one commit changes.
 #[derive(Default)]
@@ -49,7 +54,8 @@ pub(super) struct Commit {
 /// A table, as its log stands.
 pub(super) struct Table {
     pub(super) dataset: Dataset,
-    pub(super) dir: PathBuf,
+    /// Where its files are.
+    pub(super) depot: Depot,
     /// The last entry's number.
     version: u64,
     /// The journal position up to which every change is in the table.
@@ -61,36 +67,55 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Opens the table in `dir`, or makes an empty one.
-    pub(super) fn open(runtime: &Runtime, dir: PathBuf, dataset: Dataset, now: Ts) -> Result<Table> {
-        let log = dir.join("_delta_log");
-        fs::create_dir_all(&log).map_err(Error::io("make", &log))?;
-        remove_unfinished(&log)?;
-        let mut table = Table { dataset, dir, version: 0, position: 0, live: BTreeMap::new(), stale: false };
-        if !has_entries(&log)? {
+    /// The table in a depot of its own, with nothing read yet.
+    fn at(depot: Depot, dataset: Dataset) -> Table {
+        Table { dataset, depot, version: 0, position: 0, live: BTreeMap::new(), stale: false }
+    }
+
+    /// Opens the table, or makes an empty one.
+    pub(super) fn open(runtime: &Runtime, depot: Depot, dataset: Dataset, now: Ts) -> Result<Table> {
+        let mut table = Table::at(depot, dataset);
+        let log = table.log();
+        if table.depot.bucket().is_none() {
+            fs::create_dir_all(&log).map_err(Error::io("make", &log))?;
+            remove_unfinished(&log)?;
+        }
+        if !table.has_entries()? {
             table.put_entry(0, &table.first_entry(now)?)?;
-            for folder in table.dir.ancestors().take(3) {
-                sync_folder(folder)?;
+            for folder in table.dir().ancestors().take(3) {
+                table.depot.sync_folder(folder)?;
             }
         }
         table.reload(runtime)?;
         Ok(table)
     }
 
-    /// The table in `dir` as it is, for reading: nothing is made, mended or removed.
-    pub(super) fn look(runtime: &Runtime, dir: PathBuf, dataset: Dataset) -> Result<Table> {
-        let log = dir.join("_delta_log");
-        if !log.is_dir() || !has_entries(&log)? {
+    /// The table as it is, for reading: nothing is made, mended or removed.
+    pub(super) fn look(runtime: &Runtime, depot: Depot, dataset: Dataset) -> Result<Table> {
+        let mut table = Table::at(depot, dataset);
+        let log = table.log();
+        let is_missing = table.depot.bucket().is_none() && !log.is_dir();
+        if is_missing || !table.has_entries()? {
             return Err(Error::damaged(&log, "the table's log is missing"));
         }
-        let mut table = Table { dataset, dir, version: 0, position: 0, live: BTreeMap::new(), stale: false };
-        let loaded = table.load(runtime)?;
-        table.take(runtime, &loaded)?;
+        table.read(runtime)?;
         Ok(table)
     }
 
+    /// What its paths begin with.
+    pub(super) fn dir(&self) -> &Path {
+        self.depot.dir()
+    }
+
     fn log(&self) -> PathBuf {
-        self.dir.join("_delta_log")
+        self.dir().join("_delta_log")
+    }
+
+    fn has_entries(&self) -> Result<bool> {
+        let log = self.log();
+        let found = self.depot.list(&log).map_err(Error::io("list", &log))?;
+        let is_entry = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+        Ok(found.iter().any(|(path, _)| is_entry(path)))
     }
 
     /// The last entry's number.
@@ -100,18 +125,35 @@ impl Table {
 
     /// For `map_err`: an [`Error::Log`].
     fn log_error(&self, action: &'static str) -> impl Fn(DeltaTableError) -> Error + '_ {
-        move |source| Error::Log { action, table: self.dir.clone(), source: Box::new(source) }
+        move |source| Error::Log { action, table: self.dir().to_owned(), source: Box::new(source) }
     }
 
     /// Reads the log anew.
     pub(super) fn reload(&mut self, runtime: &Runtime) -> Result<()> {
-        let loaded = match self.load(runtime) {
-            Ok(loaded) => loaded,
-            // A power cut can tear a checkpoint, never an entry: without it the entries tell the same.
-            Err(error) if !self.drop_torn_checkpoints()? => return Err(error),
-            Err(_) => self.load(runtime)?,
-        };
-        self.take(runtime, &loaded)
+        match self.read(runtime) {
+            // A power cut can tear a checkpoint, never an entry: without it the entries tell the same. In a
+            // bucket a put is whole or nothing.
+            Err(error @ Error::Log { .. }) if self.depot.bucket().is_none() => {
+                if self.drop_torn_checkpoints()? { self.read(runtime) } else { Err(error) }
+            }
+            read => read,
+        }
+    }
+
+    /// Reads the log. What comes from a bucket may be cut in ways for which the library has no word, so it is
+    /// asked for again, and taken for an absence of the store and not for damage.
+    fn read(&mut self, runtime: &Runtime) -> Result<()> {
+        let mut pauses = pauses().take(READS - 1);
+        loop {
+            let read = self.load(runtime).and_then(|loaded| self.take(runtime, &loaded));
+            match (read, self.depot.bucket().is_some()) {
+                (Err(Error::Log { source, .. }), true) => match pauses.next() {
+                    Some(pause) => std::thread::sleep(pause),
+                    None => return Err(Error::io("read the log of", self.dir())(io::Error::other(source))),
+                },
+                (read, _) => return read,
+            }
+        }
     }
 
     /// Takes over what the log says.
@@ -120,7 +162,7 @@ impl Table {
         let state = loaded.snapshot().map_err(self.log_error("read"))?;
         for view in state.log_data().iter() {
             let path = view.path().into_owned();
-            let full = self.dir.join(&path);
+            let full = self.dir().join(&path);
             let day = day_of(&path)
                 .ok_or_else(|| Error::damaged(&full, "the log names a file that is not the archive's"))?;
             let stats = view.stats().as_deref().and_then(Stats::from_json);
@@ -143,11 +185,18 @@ impl Table {
     }
 
     fn load(&self, runtime: &Runtime) -> Result<DeltaTable> {
-        let dir =
-            self.dir.to_str().ok_or_else(|| Error::damaged(&self.dir, "the folder's name is not UTF-8"))?;
-        runtime
-            .block_on(async { DeltaTableBuilder::from_url(ensure_table_uri(dir)?)?.load().await })
-            .map_err(self.log_error("read"))
+        let dir = self.dir();
+        let name = dir.to_str().ok_or_else(|| Error::damaged(dir, "the folder's name is not UTF-8"))?;
+        let loaded = async {
+            let Some(bucket) = self.depot.bucket() else {
+                return DeltaTableBuilder::from_url(ensure_table_uri(name)?)?.load().await;
+            };
+            // the library knows a store that it is given by its place in it, whatever cloud it is
+            let place = ensure_table_uri(format!("memory:///{}", bucket.address().prefix()))?;
+            let builder = DeltaTableBuilder::from_url(place.clone())?;
+            builder.with_storage_backend(bucket.store(), place).load().await
+        };
+        runtime.block_on(loaded).map_err(self.log_error("read"))
     }
 
     /// Removes checkpoints that cannot be read; whether there were any.
@@ -202,6 +251,19 @@ impl Table {
         runtime
             .block_on(checkpoints::create_checkpoint(&table, None))
             .map_err(self.log_error("checkpoint"))?;
+        self.sync_checkpoints()?;
+        let cutoff = now.micros() / 1000 - LOG_KEPT_MS;
+        let store = table.log_store();
+        let trim = checkpoints::cleanup_expired_logs_for(self.version, store.as_ref(), cutoff, None);
+        runtime.block_on(trim).map_err(self.log_error("trim"))?;
+        Ok(())
+    }
+
+    /// Makes what the library has written durable; a bucket's is.
+    fn sync_checkpoints(&self) -> Result<()> {
+        if self.depot.bucket().is_some() {
+            return Ok(());
+        }
         let log = self.log();
         for entry in fs::read_dir(&log).map_err(Error::io("list", &log))? {
             let path = entry.map_err(Error::io("list", &log))?.path();
@@ -209,12 +271,7 @@ impl Table {
                 File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("sync", &path))?;
             }
         }
-        sync_folder(&log)?;
-        let cutoff = now.micros() / 1000 - LOG_KEPT_MS;
-        let store = table.log_store();
-        let trim = checkpoints::cleanup_expired_logs_for(self.version, store.as_ref(), cutoff, None);
-        runtime.block_on(trim).map_err(self.log_error("trim"))?;
-        Ok(())
+        self.depot.sync_folder(&log)
     }
 
     fn first_entry(&self, now: Ts) -> Result<Vec<Action>> {
@@ -294,6 +351,9 @@ impl Table {
             text.push_str(&line);
             text.push('\n');
         }
+        if self.depot.bucket().is_some() {
+            return self.depot.put_new(&entry, text.into_bytes()).map_err(Error::io("put", &entry));
+        }
         let put = || -> io::Result<()> {
             let mut file = File::create(&unfinished)?;
             file.write_all(text.as_bytes())?;
@@ -306,7 +366,7 @@ impl Table {
             let _ = fs::remove_file(&unfinished);
             Error::io("put", &entry)(source)
         })?;
-        sync_folder(&log)
+        self.depot.sync_folder(&log)
     }
 }
 
@@ -326,16 +386,6 @@ fn table_id() -> String {
     let bits = (fastrand::u128(..) & !(0xf000_c000 << 48)) | (0x4000_8000 << 48);
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}
-
-fn has_entries(log: &Path) -> Result<bool> {
-    for entry in fs::read_dir(log).map_err(Error::io("list", log))? {
-        let name = entry.map_err(Error::io("list", log))?.file_name();
-        if Path::new(&name).extension().is_some_and(|extension| extension == "json") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Removes entries that a crash left without their name.

@@ -11,6 +11,7 @@ mod aside;
 mod base;
 mod buffer;
 mod day;
+mod depot;
 mod error;
 mod file;
 mod flush;
@@ -31,15 +32,16 @@ mod vacuum;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use greenstream_core::{Flag, Reading, Standing, Ts};
 use rustc_hash::FxHashMap;
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) use self::aside::{clear_aside, is_own_volume, put_aside, take_away, unless_missing};
+pub(crate) use self::aside::{clear_aside, is_own_volume, put_aside, unless_missing};
 use self::buffer::{CHANGES, GONE, Pending};
+use self::depot::Depot;
 pub use self::error::{Cause, Error, Result};
 pub use self::flush::Flushed;
 pub use self::layout::Dataset;
@@ -53,6 +55,7 @@ pub use self::vacuum::Vacuumed;
 use crate::change::{ChangeSet, Meter};
 use crate::failpoint::{self, Step};
 use crate::fence::Fence;
+use crate::objects::Place;
 
 /// What the store knows when the archive is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,21 +85,24 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the archive in the folder `dir`, making the tables that are not there. Days that the
+    /// Opens the archive in a folder or bucket, making the tables that are not there. Days that the
     /// store marks dirty, and days it knows and the archive does not, will be written from the store
     /// by the next flush.
     ///
     /// # Errors
     /// When the folder or a log cannot be read or written, or ([`Error::Ahead`]) when the archive
     /// reflects a later position than the store, which calls for [`Archive::create_fresh`].
-    pub fn open(dir: &Path, known: &Known<'_>, now: Ts) -> Result<Archive> {
+    pub fn open(place: impl Into<Place>, known: &Known<'_>, now: Ts) -> Result<Archive> {
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|source| Error::Runtime { source })?;
-        fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
-        let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
+        let place = place.into();
+        if let Place::Folder(dir) = &place {
+            fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
+        }
+        let depot = found(&place)?;
         let table = |dataset: Dataset| {
-            let table = dir.join(dataset.name());
-            clear_aside(&table).map_err(Error::io("remove what was put aside of", &table))?;
+            let table = depot.below(dataset.name());
+            table.clear_aside().map_err(Error::io("remove what was put aside of", table.dir()))?;
             let open = || Table::open(&runtime, table, dataset, now);
             failpoint::around(Step::ArchiveOpen, Error::failing, open)
         };
@@ -122,16 +128,16 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The archive in `dir` as it is, for reading beside its owner: nothing is made, mended or removed.
+    /// The archive as it is, for reading beside its owner: nothing is made, mended or removed.
     /// It does not know what waits.
     ///
     /// # Errors
     /// When a log is missing or cannot be read.
-    pub fn look(dir: &Path) -> Result<Archive> {
+    pub fn look(place: impl Into<Place>) -> Result<Archive> {
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|source| Error::Runtime { source })?;
-        let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
-        let table = |dataset: Dataset| Table::look(&runtime, dir.join(dataset.name()), dataset);
+        let depot = found(&place.into())?;
+        let table = |dataset: Dataset| Table::look(&runtime, depot.below(dataset.name()), dataset);
         let (readings, errors) = (table(Dataset::Readings)?, table(Dataset::ErrorQueue)?);
         let position = readings.position.max(errors.position);
         Ok(Archive::over(runtime, readings, errors, position))
@@ -157,17 +163,27 @@ impl Archive {
         (self.readings.version(), self.errors.version())
     }
 
-    /// Removes the archive in `dir` with all its files and begins an empty one, into which the next
+    /// Removes the archive with all its files and begins an empty one, into which the next
     /// flush writes every day that the store knows.
     ///
     /// # Errors
     /// As [`Archive::open`]. After a crash in between, `open` finds an archive that begins anew.
-    pub fn create_fresh(dir: &Path, known: &Known<'_>, now: Ts) -> Result<Archive> {
+    pub fn create_fresh(place: impl Into<Place>, known: &Known<'_>, now: Ts) -> Result<Archive> {
+        let place = place.into();
+        Archive::remove(&place)?;
+        Archive::open(place, known, now)
+    }
+
+    /// Removes the archive with all its files.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the next [`Archive::open`] goes on with it.
+    pub fn remove(place: &Place) -> Result<()> {
         for dataset in [Dataset::Readings, Dataset::ErrorQueue] {
-            let table = dir.join(dataset.name());
-            take_away(&table).map_err(Error::io("remove", &table))?;
+            let table = Depot::of(place).below(dataset.name());
+            table.take_away().map_err(Error::io("remove", table.dir()))?;
         }
-        Archive::open(dir, known, now)
+        Ok(())
     }
 
     /// Lets every commit and every removal look first whether the home is still this process's.
@@ -267,6 +283,16 @@ impl Archive {
     fn mark_errors(&mut self, entry: u64, ts: Option<Ts>) {
         let day = ts.map(Ts::day);
         self.pending.entry(day).or_insert_with(|| Pending::tracked(entry)).errors = true;
+    }
+}
+
+/// Where the tables are; a folder by its whole path, as the library wants it.
+fn found(place: &Place) -> Result<Depot> {
+    match place {
+        Place::Folder(dir) => {
+            Ok(Depot::of(&Place::Folder(dir.canonicalize().map_err(Error::io("find", dir))?)))
+        }
+        Place::Bucket(_) => Ok(Depot::of(place)),
     }
 }
 

@@ -1,13 +1,12 @@
 //! Writes the error queue of one day, always as the store has it: its rows are few, and what an
 //! operator's decision does to them is the store's to say.
 
-use std::path::Path;
-
 use arrow_array::ArrayRef;
 use arrow_buffer::NullBuffer;
 use greenstream_core::{Power, Reason};
 
 use super::day::file_name;
+use super::depot::Depot;
 use super::error::{Error, Result};
 use super::file::{DataFile, FileWriter, Slice, dictionary};
 use super::layout::{Dataset, GROUP_ROWS};
@@ -32,7 +31,7 @@ struct Entry {
 
 /// Writes the rows of `day` into as many files as they need, none without rows.
 pub(super) fn write(
-    dir: &Path,
+    depot: &Depot,
     day: Option<i64>,
     position: u64,
     source: &dyn Source,
@@ -59,7 +58,7 @@ pub(super) fn write(
     entries.sort_unstable_by_key(|entry| (entry.meter, entry.ts, entry.upload, entry.row));
     let mut files = Vec::new();
     for entries in entries.chunks(usize::try_from(FILE_ROWS_MAX).unwrap_or(usize::MAX)) {
-        let mut writer = FileWriter::create(dir, Dataset::ErrorQueue, day, &file_name(position))?;
+        let mut writer = FileWriter::create(depot, Dataset::ErrorQueue, day, &file_name(position))?;
         for entries in entries.chunks(GROUP_ROWS) {
             write_group(&mut writer, entries, |rank| &ranking.names[rank as usize])?;
         }

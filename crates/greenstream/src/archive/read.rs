@@ -96,7 +96,7 @@ impl Archive {
     ) -> Result<()> {
         let table = self.table(dataset);
         for data in table.live.get(&day).into_iter().flatten() {
-            let file = OpenFile::open(&table.dir, dataset, data)?;
+            let file = OpenFile::open(&table.depot, dataset, data)?;
             file.batches(|batch| {
                 let rows = rows_of(batch, 0).ok_or_else(|| file.damaged("a number is out of range"))?;
                 for (at, row) in rows.enumerate() {

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use greenstream_core::{DAY, Flag, Flags, HOUR, Power, Reading, Reason, Standing, Ts};
+use object_store::memory::InMemory;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
 use crate::change::{Decision, RejectRow, Replaced, Status};
+use crate::objects::flaky::{Fault, Flaky};
 
 /// Meter ids as bad as they may be; numbers are not in the order of names.
 const NAMES: [&str; 8] = ["m2", "m10", "it's \"q\"", "50%/../x", "zähler-✓", "M1", "a=b&c", "m1"];
@@ -264,7 +266,7 @@ fn on_disk(dir: &Path) -> BTreeSet<PathBuf> {
 fn live(archive: &Archive) -> BTreeSet<PathBuf> {
     [&archive.readings, &archive.errors]
         .into_iter()
-        .flat_map(|table| table.live.values().flatten().map(|file| table.dir.join(&file.path)))
+        .flat_map(|table| table.live.values().flatten().map(|file| table.dir().join(&file.path)))
         .collect()
 }
 
@@ -318,6 +320,7 @@ fn check(archive: &Archive, model: &Model, waiting: &[Option<i64>]) {
 
 struct Bed {
     dir: TempDir,
+    place: Place,
     archive: Archive,
     model: Model,
 }
@@ -325,8 +328,26 @@ struct Bed {
 impl Bed {
     fn new() -> Bed {
         let dir = TempDir::new().unwrap();
-        let archive = Archive::open(dir.path(), &Known::default(), now()).unwrap();
-        Bed { dir, archive, model: Model::default() }
+        let place = Place::from(dir.path());
+        Bed::at(dir, place)
+    }
+
+    /// The same in a bucket.
+    fn in_bucket(store: &Arc<InMemory>) -> Bed {
+        Bed::at(TempDir::new().unwrap(), sound(store))
+    }
+
+    fn at(dir: TempDir, place: Place) -> Bed {
+        let archive = Archive::open(place.clone(), &Known::default(), now()).unwrap();
+        Bed { dir, place, archive, model: Model::default() }
+    }
+
+    /// Every data file that is there.
+    fn there(&self) -> BTreeSet<PathBuf> {
+        let Place::Bucket(bucket) = &self.place else { return on_disk(self.dir.path()) };
+        let found = bucket.list("", None).unwrap().into_iter();
+        let is_data = |key: &String| !key.contains("/_delta_log/");
+        found.map(|found| found.key).filter(is_data).map(|key| self.place.root().join(key)).collect()
     }
 
     fn apply(&mut self, touches: &[Touch]) {
@@ -349,7 +370,7 @@ impl Bed {
         // The store would name fewer; here every day counts as dirty when the archive is behind.
         let dirty = if self.archive.position() < position { &days[..] } else { &[] };
         let known = Known { position, days: &days, dirty };
-        self.archive = Archive::open(self.dir.path(), &known, now()).unwrap();
+        self.archive = Archive::open(self.place.clone(), &known, now()).unwrap();
     }
 
     #[track_caller]
@@ -359,12 +380,17 @@ impl Bed {
         assert_eq!(self.archive.buffered_bytes(), 0);
         assert_eq!(self.archive.position(), self.model.entry);
         self.archive.vacuum(now(), 0).unwrap();
-        assert_eq!(on_disk(self.dir.path()), live(&self.archive));
+        assert_eq!(self.there(), live(&self.archive));
         check(&self.archive, &self.model, &[]);
         for (day, files) in &self.archive.readings.live {
             assert!(plan::is_disjoint(files), "day {day:?} has more than one generation");
         }
     }
+}
+
+/// A bucket that never fails.
+fn sound(store: &Arc<InMemory>) -> Place {
+    Place::Bucket(Flaky::new(store, |_| Fault::None).bucket(0))
 }
 
 fn insert(meter: u32, day: i64, quarter: i64) -> Touch {
@@ -754,4 +780,70 @@ proptest! {
         }
         bed.check_at_rest();
     }
+}
+
+#[test]
+fn an_archive_in_a_bucket_is_what_one_in_a_folder_is() {
+    let store = Arc::new(InMemory::new());
+    let mut bed = Bed::in_bucket(&store);
+    for entry in 0..60 {
+        bed.apply(&[insert(0, entry / 20, entry), insert(1, entry / 20, entry), insert(2, 0, entry)]);
+        bed.flush(Mode::All);
+        if entry % 25 == 0 {
+            bed.reopen();
+        }
+    }
+    let checkpoint = "s3://meters/landing/readings/_delta_log/_last_checkpoint";
+    let bucket = bed.place.bucket().unwrap();
+    assert!(bucket.head(&bucket.key_of(Path::new(checkpoint)).unwrap()).unwrap().is_some());
+    bed.check_at_rest();
+    let seen = Archive::look(bed.place.clone()).unwrap();
+    check(&seen, &bed.model, &[]);
+    assert_eq!(seen.versions(), bed.archive.versions());
+}
+
+#[test]
+fn a_table_whose_removal_from_a_bucket_was_broken_off_is_begun_anew() {
+    let store = Arc::new(InMemory::new());
+    let mut bed = Bed::in_bucket(&store);
+    bed.apply(&[insert(0, 0, 0), insert(1, 1, 0)]);
+    bed.flush(Mode::All);
+    let bucket = bed.place.bucket().unwrap().clone();
+    // as a process that died after the mark and the first removal leaves it
+    bucket.put("readings/_going", b"".as_slice().into()).unwrap();
+    bucket.delete("readings/_delta_log/00000000000000000000.json").unwrap();
+    bed.reopen();
+    bed.check_at_rest();
+    assert_eq!(bucket.head("readings/_going").unwrap(), None);
+}
+
+#[test]
+fn a_bucket_that_fails_is_away_and_no_archive_is_damaged_by_it() {
+    let store = Arc::new(InMemory::new());
+    let mut bed = Bed::in_bucket(&store);
+    bed.apply(&[insert(0, 0, 0)]);
+    bed.flush(Mode::All);
+    let random = std::sync::Mutex::new(fastrand::Rng::with_seed(5));
+    let faults = [Fault::Lost, Fault::Unanswered, Fault::Cut];
+    let bucket = Flaky::new(&store, move |_| {
+        let mut random = random.lock().unwrap();
+        if random.u8(..3) == 0 { faults[random.usize(..3)] } else { Fault::None }
+    })
+    .bucket(2);
+    bed.place = Place::Bucket(bucket);
+    for quarter in 1..12 {
+        let days: Vec<i64> = bed.model.days().into_iter().collect();
+        let known = Known { position: bed.model.entry, days: &days, dirty: &days };
+        match Archive::open(bed.place.clone(), &known, now()) {
+            Ok(archive) => bed.archive = archive,
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+        bed.apply(&[insert(0, 0, quarter)]);
+        if let Err(error) = bed.archive.flush(&bed.model, Mode::All, now()) {
+            assert!(error.is_transient(), "{error:?}");
+        }
+    }
+    bed.place = sound(&store);
+    bed.reopen();
+    bed.check_at_rest();
 }

@@ -39,10 +39,10 @@ impl Archive {
         let mut done = Vacuumed::default();
         for table in [&self.readings, &self.errors] {
             let live: FxHashSet<PathBuf> =
-                table.live.values().flatten().map(|file| table.dir.join(&file.path)).collect();
+                table.live.values().flatten().map(|file| table.dir().join(&file.path)).collect();
             for folder in folders(table)? {
                 let mut stays = false;
-                for path in list(&folder)? {
+                for (path, bytes) in list(table, &folder)? {
                     if live.contains(&path) {
                         stays = true;
                         continue;
@@ -53,14 +53,15 @@ impl Archive {
                         stays = true;
                         continue;
                     }
-                    done.bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                    let size = || fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                    done.bytes += bytes.unwrap_or_else(size);
                     self.fence.check()?;
-                    failpoint::around_io(Step::Vacuum, || fs::remove_file(&path))
+                    failpoint::around_io(Step::Vacuum, || table.depot.remove(&path))
                         .map_err(Error::io("remove", &path))?;
                     self.dead.remove(&path);
                     done.files += 1;
                 }
-                if !stays {
+                if !stays && table.depot.bucket().is_none() {
                     fs::remove_dir(&folder).map_err(Error::io("remove", &folder))?;
                 }
             }
@@ -69,15 +70,26 @@ impl Archive {
     }
 }
 
-/// The folders of a table's days.
+/// The folders of a table's days; a bucket has none, and is looked through at once.
 fn folders(table: &Table) -> Result<Vec<PathBuf>> {
+    if table.depot.bucket().is_some() {
+        return Ok(vec![table.dir().to_owned()]);
+    }
     let is_day = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("date=")) && path.is_dir()
     };
-    Ok(list(&table.dir)?.into_iter().filter(is_day).collect())
+    let found = table.depot.list(table.dir()).map_err(Error::io("list", table.dir()))?;
+    Ok(found.into_iter().map(|(path, _)| path).filter(is_day).collect())
 }
 
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("list", folder))).collect()
+/// The data files in a folder with their sizes.
+fn list(table: &Table, folder: &Path) -> Result<Vec<(PathBuf, Option<u64>)>> {
+    let mut found = table.depot.list(folder).map_err(Error::io("list", folder))?;
+    if table.depot.bucket().is_some() {
+        let is_data = |path: &Path| {
+            path.strip_prefix(folder).is_ok_and(|path| path.to_string_lossy().starts_with("date="))
+        };
+        found.retain(|(path, _)| is_data(path));
+    }
+    Ok(found)
 }

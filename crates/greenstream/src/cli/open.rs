@@ -13,6 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::fence::TakenOver;
 use crate::home::{Home, HomeError, Layout};
 use crate::landing::{Error as LandingError, Zone};
+use crate::objects::{Error as ObjectsError, Place};
 pub use crate::process::with_causes;
 use crate::process::{ProcessError, Service};
 use crate::store::{Reader, Store, StoreError};
@@ -62,7 +63,10 @@ impl From<LandingError> for Failure {
     fn from(error: LandingError) -> Failure {
         let code = match &error {
             LandingError::Io { source, .. } => {
-                return Failure::io(with_causes(&error), source).helped(error.hint());
+                let failure = Failure::io(with_causes(&error), source).helped(error.hint());
+                // a store that is away is a service out of reach
+                let is_away = ObjectsError::of_io(source).is_some_and(ObjectsError::is_transient);
+                return if is_away { failure.for_now() } else { failure };
             }
             LandingError::Journal { .. } => Code::Journal,
             LandingError::TakenOver(_) => Code::TakenOver,
@@ -181,7 +185,10 @@ pub fn check_home(cli: &Cli) -> Result<(), Failure> {
 
 /// Refuses a home in which nothing has landed, so that a wrong folder is not taken for a good home.
 pub fn check_landed(cli: &Cli) -> Result<(), Failure> {
-    if look(cli)?.landing().is_dir() { Ok(()) } else { Err(empty(cli)) }
+    match placed(cli)?.landing_place() {
+        Place::Folder(folder) if !folder.is_dir() => Err(empty(cli)),
+        _ => Ok(()),
+    }
 }
 
 fn empty(cli: &Cli) -> Failure {
@@ -203,6 +210,11 @@ pub fn program(cli: &Cli) -> String {
 /// The home's paths, for reading, whoever owns it.
 pub fn look(cli: &Cli) -> Result<Layout, Failure> {
     Ok(Home::look(&cli.home)?)
+}
+
+/// The same with landing zone and archive where the configuration has them.
+pub fn placed(cli: &Cli) -> Result<Layout, Failure> {
+    Ok(look(cli)?.placed(&config(cli)?)?)
 }
 
 /// The database, for reading, whoever owns the home.
@@ -232,7 +244,7 @@ pub fn reader_at_head(cli: &Cli, command: &str) -> Result<Reader, Failure> {
 
 /// The landing zone, for reading, whoever owns the home.
 pub fn zone(cli: &Cli) -> Result<Zone, Failure> {
-    Ok(Zone::look(&look(cli)?.landing())?)
+    Ok(Zone::look(placed(cli)?.landing_place().clone())?)
 }
 
 /// A progress bar on standard error; silent when that is no terminal.

@@ -118,15 +118,22 @@ pub fn meters(cli: &Cli, filter: &Filter) -> Result<ExitCode, Failure> {
 /// `status`: where journal, database and archive stand, and the books.
 pub fn status(cli: &Cli) -> Result<ExitCode, Failure> {
     let (reader, zone) = (open::reader(cli)?, open::zone(cli)?);
-    let status = crate::status::gather(&reader, &zone, &open::look(cli)?)?;
+    let status = crate::status::gather(&reader, &zone, &open::placed(cli)?)?;
     if cli.json {
         println!("{status}");
         return Ok(ExitCode::SUCCESS);
     }
     let number = |pointer: &str| count(status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
     println!("home          {}", cli.home.display());
+    for (what, part) in [("landing zone ", "landing"), ("archive      ", "archive")] {
+        let place = text(&status, &format!("/places/{part}"));
+        if place != cli.home.join(part).display().to_string() {
+            println!("{what} {place}");
+        }
+    }
     let free = |part: &str| match status.pointer(&format!("/free_bytes/{part}")).and_then(Value::as_u64) {
         Some(bytes) => format!("{part} {} MB", count(bytes / 1_000_000)),
+        None if text(&status, &format!("/places/{part}")).contains("://") => format!("{part} (a bucket)"),
         None => format!("{part} unknown"),
     };
     println!("free          {}", ["inbox", "landing", "database", "archive"].map(free).join(", "));

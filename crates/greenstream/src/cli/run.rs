@@ -67,6 +67,15 @@ pub fn serve_until_stopped(cli: &Cli, service: Service, token: Option<Token>) ->
     let page =
         web::Server::start(service.home(), &service.config().file, token, intake, Arc::clone(&outages))?;
     eprintln!("inbox: {}", open::shown(&service.home().inbox()));
+    let home = service.home();
+    for (what, place, usual) in [
+        ("landing zone", home.landing_place(), home.landing()),
+        ("archive", home.archive_place(), home.archive()),
+    ] {
+        if place.root() != usual {
+            eprintln!("{what}: {place}");
+        }
+    }
     if takes_uploads {
         eprintln!("uploads: PUT http://{}/v1/uploads/NAME", page.address());
     }

@@ -15,7 +15,7 @@ pub fn verify(cli: &Cli) -> Result<ExitCode, Failure> {
     open::check_landed(cli)?;
     let bar = open::bar(0, "verifying");
     let stage = Mutex::new("");
-    let report = crate::verify::verify(&open::look(cli)?, &|what, done, total| {
+    let report = crate::verify::verify(&open::placed(cli)?, &|what, done, total| {
         if let Ok(mut stage) = stage.lock()
             && *stage != what
         {

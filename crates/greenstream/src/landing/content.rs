@@ -4,6 +4,7 @@
 //! not. The two come through one `Read`, so the disk's own errors are told apart at the source.
 
 use super::error::{Doing, Error};
+use super::files::Opened;
 use super::source::{Source, open_regular};
 use flate2::bufread::MultiGzDecoder;
 use greenstream_core::decode::{Encoding, Refusal, Transcoder};
@@ -119,7 +120,7 @@ enum Decoder {
 }
 
 /// The bytes on disk. Marks the errors of the disk, which decoders would mix with their own.
-struct Raw(BufReader<File>);
+struct Raw(BufReader<Opened>);
 
 /// An error of the disk, passed through a decoder.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +153,11 @@ impl Content {
     ///
     /// # Errors
     /// [`Error::Io`] where its first bytes cannot be read.
-    pub fn new(mut file: File, path: &Path, limit: u64) -> Result<Content, Error> {
+    pub fn new(file: File, path: &Path, limit: u64) -> Result<Content, Error> {
+        Content::of(Opened::File(file), path, limit)
+    }
+
+    pub(super) fn of(mut file: Opened, path: &Path, limit: u64) -> Result<Content, Error> {
         let mut magic = Vec::with_capacity(4);
         file.by_ref().take(4).read_to_end(&mut magic).doing("read", path)?;
         file.rewind().doing("read", path)?;
@@ -222,7 +227,7 @@ impl Content {
     /// Puts another file under the decoder, for tests of a failing disk.
     #[cfg(test)]
     pub(super) fn break_disk(&mut self, file: File) {
-        let raw = Raw(BufReader::new(file));
+        let raw = Raw(BufReader::new(Opened::File(file)));
         match &mut self.decoder {
             Decoder::Plain(plain) => *plain = raw,
             Decoder::Gzip(gzip) => *gzip.get_mut() = raw,

@@ -28,7 +28,7 @@ pub(super) type Probe = std::sync::Arc<dyn Fn(&Step<'_>) -> io::Result<()> + Sen
 pub(super) struct Disk {
     root: PathBuf,
     /// Open since before the first write: `syncfs` tells of every write error since then.
-    handle: File,
+    handle: Option<File>,
     /// Looked at before a name is given or taken away: what has no name yet disturbs nobody.
     pub(super) fence: Fence,
     #[cfg(test)]
@@ -46,11 +46,22 @@ impl Disk {
         let handle = File::open(root).doing("open", root)?;
         Ok(Disk {
             root: root.to_owned(),
-            handle,
+            handle: Some(handle),
             fence: Fence::NONE,
             #[cfg(test)]
             probe: None,
         })
+    }
+
+    /// No disk: the landing zone is in a bucket, and only sources are taken away here.
+    pub(super) fn none() -> Disk {
+        Disk {
+            root: PathBuf::new(),
+            handle: None,
+            fence: Fence::NONE,
+            #[cfg(test)]
+            probe: None,
+        }
     }
 
     /// Where tests let a step fail; nothing otherwise.
@@ -104,7 +115,10 @@ impl Disk {
     /// that of a file which is none of ours; then the group is written twice, which harms nothing.
     pub(super) fn sync_all(&self) -> Result<(), Error> {
         self.step(&Step::SyncAll)
-            .and_then(|()| Ok(rustix::fs::syncfs(&self.handle)?))
+            .and_then(|()| match &self.handle {
+                Some(handle) => Ok(rustix::fs::syncfs(handle)?),
+                None => Err(io::ErrorKind::Unsupported.into()),
+            })
             .doing("sync the file system of", &self.root)
     }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with the world while landing; bad data is never an error here.
 
 use crate::fence::TakenOver;
+use crate::objects::Error as StoreError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +97,11 @@ impl Error {
     /// The way out, in one sentence.
     #[must_use]
     pub fn hint(&self) -> &'static str {
+        if let Error::Io { source, .. } = self
+            && let Some(error) = StoreError::of_io(source)
+        {
+            return error.hint();
+        }
         match self {
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -5,14 +5,12 @@
 //! object has no entry.
 
 use super::disk::{Disk, Draft};
-use super::entry::{Body, UploadBody};
 use super::error::Error;
 use super::hash::{Hash, Hasher};
-use super::index::{Index, Known, find};
-use super::source::{BLOCK, Reading, Source, Stamp, short_name};
+use super::numbering::Numbering;
+use super::source::{BLOCK, Reading, Source, Stamp};
 use super::{Incoming, Landed, Zone};
 use crate::failpoint::{self, Step};
-use greenstream_core::Ts;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -26,8 +24,7 @@ const LARGE: &str = "large";
 pub(super) struct Group<'a> {
     zone: &'a Zone,
     disk: &'a Disk,
-    fresh: Index,
-    pub(super) bodies: Vec<(Ts, Body)>,
+    pub(super) numbering: Numbering<'a>,
     /// Second names in `tmp/`, to be removed once the group has landed.
     pub(super) drafts: Vec<PathBuf>,
     /// What is to be synced, where each is synced alone.
@@ -56,8 +53,7 @@ impl<'a> Group<'a> {
         Group {
             zone,
             disk,
-            fresh: zone.index.after(),
-            bodies: Vec::new(),
+            numbering: Numbering::new(zone),
             drafts: Vec::new(),
             unsynced: Vec::new(),
             folders: BTreeSet::new(),
@@ -74,40 +70,15 @@ impl<'a> Group<'a> {
             Err(Failed::Source(error)) => return Ok((Landed::Unread(error), None)),
             Err(Failed::Zone(error)) => return Err(error),
         };
-        let Incoming { source, name, feed, time_zone, meter, landed_at } = incoming;
-        let indexes = [&self.zone.index, &self.fresh];
-        let known = find(indexes, &read.sha256, meter.as_deref(), &feed, time_zone.as_deref());
         let (stamp, sha256, bytes) = (read.stamp, read.sha256, read.bytes);
-        if !self.fresh.holds(&sha256) && !self.has_landed_whole(&sha256, bytes) {
+        if !self.numbering.holds(&sha256) && !self.has_landed_whole(&sha256, bytes) {
             let tmp = self.zone.tmp();
             let failed = |source| Error::Io { action: "stage an upload in", path: tmp.clone(), source };
-            failpoint::around(Step::LandingStage, failed, || self.place(read, &source))?;
+            failpoint::around(Step::LandingStage, failed, || self.place(read, &incoming.source))?;
         } else if read.draft.is_some() {
             self.disk.remove(&self.zone.tmp().join(LARGE))?;
         }
-        let landed = match known {
-            Known::Same(upload) => Landed::Delivered { upload },
-            Known::Other(upload) => self.refused(upload),
-            Known::No => {
-                let upload = self.fresh.last() + 1;
-                let entry = self.zone.journal.head().entry + 1 + self.bodies.len() as u64;
-                let body =
-                    UploadBody { upload, sha256, bytes, name: short_name(name), feed, time_zone, meter };
-                self.fresh.add(entry, landed_at, Body::Upload(body.clone()));
-                self.bodies.push((landed_at, Body::Upload(body)));
-                Landed::New { upload, entry }
-            }
-        };
-        Ok((landed, stamp))
-    }
-
-    fn refused(&self, upload: u32) -> Landed {
-        let known = self.zone.index.get(upload).or_else(|| self.fresh.get(upload));
-        Landed::Refused {
-            upload,
-            feed: known.map_or_else(String::new, |known| known.feed.to_string()),
-            time_zone: known.and_then(|known| known.time_zone.as_deref()).map(str::to_owned),
-        }
+        Ok((self.numbering.enter(&incoming, sha256, bytes), stamp))
     }
 
     /// Whether an object has landed and is still there with its size. If it is not, a delivery of the

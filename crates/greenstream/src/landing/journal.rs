@@ -6,10 +6,10 @@
 use super::disk::Disk;
 use super::entry::{Body, Entry, Unread, parse_line, write_line};
 use super::error::{Doing, Error};
+use super::files::{Files, Opened, Opening};
 use super::hash::Hash;
 use greenstream_core::Ts;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The longest line read, in bytes. A configuration is the longest entry; anything above this is
@@ -30,6 +30,7 @@ impl Head {
 }
 
 pub(super) struct Journal {
+    files: Files,
     folder: PathBuf,
     /// The first entries of all segments, ascending.
     segments: Vec<u64>,
@@ -49,23 +50,19 @@ pub(super) fn segment_first(name: &str) -> Option<u64> {
 }
 
 /// The first entries of the segments in a folder, ascending; names that are none are left out.
-pub(super) fn list(folder: &Path) -> Result<Vec<u64>, Error> {
-    let mut firsts = Vec::new();
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(firsts),
-        other => other.doing("list", folder)?,
-    };
-    for entry in entries {
-        firsts.extend(entry.doing("list", folder)?.file_name().to_str().and_then(segment_first));
-    }
+pub(super) fn list(files: &Files, folder: &Path) -> Result<Vec<u64>, Error> {
+    let paths = files.list(folder)?;
+    let first = |path: &PathBuf| segment_first(path.strip_prefix(folder).ok()?.to_str()?);
+    let mut firsts: Vec<u64> = paths.iter().filter_map(first).collect();
     firsts.sort_unstable();
     Ok(firsts)
 }
 
 impl Journal {
-    /// The journal in a folder, with nothing of it read yet.
-    pub(super) fn new(folder: PathBuf) -> Journal {
-        Journal { folder, segments: Vec::new(), head: Head::START }
+    /// The journal of a landing zone, with nothing of it read yet.
+    pub(super) fn new(files: Files) -> Journal {
+        let folder = files.root().join("journal");
+        Journal { files, folder, segments: Vec::new(), head: Head::START }
     }
 
     pub(super) const fn head(&self) -> Head {
@@ -82,7 +79,9 @@ impl Journal {
         &mut self,
         mut visit: impl FnMut(Entry) -> Result<(), String>,
     ) -> Result<(), Error> {
-        for first in list(&self.folder)? {
+        let files = self.files.clone();
+        let firsts = list(&files, &self.folder)?;
+        for (first, opened) in firsts.clone().into_iter().zip(files.open_each(self.paths(firsts))) {
             if first != self.head.entry + 1 {
                 return Err(Error::Journal {
                     path: self.folder.join(segment_name(first)),
@@ -90,7 +89,8 @@ impl Journal {
                     problem: misplaced(first, self.head.entry),
                 });
             }
-            self.read_segment(first, &mut visit)?;
+            let (path, file) = opened?;
+            self.read_segment(first, Segment::over(path, file, self.head), &mut visit)?;
         }
         Ok(())
     }
@@ -100,10 +100,17 @@ impl Journal {
         &mut self,
         mut visit: impl FnMut(Entry) -> Result<(), String>,
     ) -> Result<(), Error> {
-        while self.next_segment().try_exists().doing("read", &self.folder)? {
-            self.read_segment(self.head.entry + 1, &mut visit)?;
+        while self.files.exists(&self.next_segment())? {
+            let segment = Segment::open(&self.files, self.next_segment(), self.head)?;
+            self.read_segment(self.head.entry + 1, segment, &mut visit)?;
         }
         Ok(())
+    }
+
+    /// Where segments are, one after the other.
+    fn paths(&self, firsts: Vec<u64>) -> impl Iterator<Item = PathBuf> + Send + use<> {
+        let folder = self.folder.clone();
+        firsts.into_iter().map(move |first| folder.join(segment_name(first)))
     }
 
     /// Where the next group goes.
@@ -114,9 +121,9 @@ impl Journal {
     fn read_segment(
         &mut self,
         first: u64,
+        mut segment: Segment,
         visit: &mut impl FnMut(Entry) -> Result<(), String>,
     ) -> Result<(), Error> {
-        let mut segment = Segment::open(self.folder.join(segment_name(first)), self.head)?;
         let mut entries = Vec::new();
         while let Some(entry) = segment.next_entry()? {
             entries.push(entry);
@@ -157,11 +164,16 @@ impl Journal {
     pub(super) fn publish(&mut self, disk: &Disk, draft: &Path, hashes: &[Hash]) -> Result<(), Error> {
         disk.link(draft, &self.next_segment())?;
         disk.sync_folder(&self.folder)?;
+        self.advance(hashes);
+        Ok(())
+    }
+
+    /// Moves the head over a segment that has its name.
+    pub(super) fn advance(&mut self, hashes: &[Hash]) {
         if let Some(hash) = hashes.last() {
             self.segments.push(self.head.entry + 1);
             self.head = Head { entry: self.head.entry + hashes.len() as u64, hash: *hash };
         }
-        Ok(())
     }
 
     /// The entries after `entry`, up to the head as it is now, read as they are asked for.
@@ -169,7 +181,7 @@ impl Journal {
         let from = self.segments.partition_point(|first| *first <= entry + 1).saturating_sub(1);
         let segments = if entry < self.head.entry { self.segments[from..].to_vec() } else { Vec::new() };
         Entries {
-            folder: self.folder.clone(),
+            opening: self.files.open_each(self.paths(segments.clone())),
             segments: segments.into_iter(),
             open: None,
             after: entry,
@@ -189,7 +201,7 @@ pub(super) fn misplaced(first: u64, last: u64) -> String {
 
 /// Entries of the journal, in order. An error ends it.
 pub struct Entries {
-    folder: PathBuf,
+    opening: Opening,
     segments: std::vec::IntoIter<u64>,
     open: Option<Segment>,
     after: u64,
@@ -206,11 +218,13 @@ impl Entries {
                     }
                 }
             }
-            let Some(first) = self.segments.next() else { return Ok(None) };
-            let path = self.folder.join(segment_name(first));
+            let (Some(first), Some(opened)) = (self.segments.next(), self.opening.next()) else {
+                return Ok(None);
+            };
+            let (path, file) = opened?;
             self.open = Some(match self.open.take() {
-                Some(before) => Segment::open(path, before.head)?,
-                None => Segment::open_anywhere(path, first)?,
+                Some(before) => Segment::over(path, file, before.head),
+                None => Segment::anywhere(path, file, first),
             });
         }
     }
@@ -235,7 +249,7 @@ impl Iterator for Entries {
 /// A segment being read, line by line, its chain checked.
 pub(super) struct Segment {
     path: PathBuf,
-    lines: BufReader<File>,
+    lines: BufReader<Opened>,
     buffer: Vec<u8>,
     pub(super) line: u64,
     pub(super) head: Head,
@@ -245,16 +259,20 @@ pub(super) struct Segment {
 
 impl Segment {
     /// The segment that follows `head`.
-    pub(super) fn open(path: PathBuf, head: Head) -> Result<Segment, Error> {
-        let file = File::open(&path).doing("open", &path)?;
+    pub(super) fn open(files: &Files, path: PathBuf, head: Head) -> Result<Segment, Error> {
+        let file = files.open(&path)?;
+        Ok(Segment::over(path, file, head))
+    }
+
+    pub(super) fn over(path: PathBuf, file: Opened, head: Head) -> Segment {
         let lines = BufReader::with_capacity(64 << 10, file);
-        Ok(Segment { path, lines, buffer: Vec::new(), line: 0, head, trusts_first: false })
+        Segment { path, lines, buffer: Vec::new(), line: 0, head, trusts_first: false }
     }
 
     /// A segment whose chain was checked up to its first entry when the journal was opened.
-    pub(super) fn open_anywhere(path: PathBuf, first: u64) -> Result<Segment, Error> {
-        let segment = Segment::open(path, Head { entry: first - 1, hash: Hash::ZERO })?;
-        Ok(Segment { trusts_first: true, ..segment })
+    pub(super) fn anywhere(path: PathBuf, file: Opened, first: u64) -> Segment {
+        let segment = Segment::over(path, file, Head { entry: first - 1, hash: Hash::ZERO });
+        Segment { trusts_first: true, ..segment }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -8,20 +8,26 @@
 //! ```
 //! An upload has landed when its object, the object's name and its journal entry are on stable
 //! storage. A crash leaves either nothing of a group or all of it.
+//!
+//! In a bucket (`remote`) the keys are the same; there is no `tmp/`, for a put is whole or nothing.
 
 mod content;
 mod disk;
 mod entry;
 mod error;
+mod files;
 mod group;
 mod hash;
 mod index;
 mod journal;
+mod numbering;
 mod object;
+mod remote;
 mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod watch;
 
 pub use content::{Content, DECODED_BYTES_MAX, Failure, head_of};
 pub(crate) use disk::create_folder;
@@ -39,13 +45,16 @@ pub use verify::{Damage, Finding, Progress, verify};
 
 use crate::failpoint::{self, Step};
 use crate::fence::Fence;
+use crate::objects::Place;
 use disk::Disk;
 use error::Doing;
+use files::Files;
 use greenstream_core::Ts;
 use group::{Group, write_segment};
 use index::Index;
 use journal::Journal;
 use std::fs;
+use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,7 +111,7 @@ pub enum Landed {
 
 /// A landing zone for reading. Any number of readers may look at one while its owner lands.
 pub struct Zone {
-    folder: PathBuf,
+    files: Files,
     objects: Objects,
     journal: Journal,
     index: Index,
@@ -113,11 +122,12 @@ impl Zone {
     ///
     /// # Errors
     /// [`Error::Journal`] naming file and line of the first damage, [`Error::Io`].
-    pub fn look(folder: &Path) -> Result<Zone, Error> {
+    pub fn look(place: impl Into<Place>) -> Result<Zone, Error> {
+        let files = Files::of(place.into());
         let mut zone = Zone {
-            folder: folder.to_owned(),
-            objects: Objects::new(folder),
-            journal: Journal::new(folder.join("journal")),
+            objects: Objects::new(files.clone()),
+            journal: Journal::new(files.clone()),
+            files,
             index: Index::default(),
         };
         zone.journal.read_all(into(&mut zone.index))?;
@@ -196,8 +206,21 @@ impl Zone {
         self.upload(upload).ok_or(Error::NoSuchUpload { upload })
     }
 
+    /// Whether the journal may say this next, all of it.
+    fn check_all(&self, bodies: &[(Ts, Body)]) -> Result<(), Error> {
+        let mut ahead = self.index.after();
+        for (at, body) in bodies {
+            if matches!(body, Body::Upload(_)) {
+                return Err(Error::Unfit { problem: "uploads land with their bytes".to_owned() });
+            }
+            ahead.check(body).map_err(|problem| Error::Unfit { problem })?;
+            ahead.add(0, *at, body.clone());
+        }
+        Ok(())
+    }
+
     fn tmp(&self) -> PathBuf {
-        self.folder.join("tmp")
+        self.files.root().join("tmp")
     }
 }
 
@@ -232,8 +255,16 @@ impl Landing {
     /// # Errors
     /// As [`Zone::look`]; also [`Error::Journal`] where there are objects and no journal, for to begin a
     /// new one beside them would bury the loss.
-    pub fn open(folder: &Path) -> Result<Landing, Error> {
-        Landing::open_on(folder, |_| {})
+    pub fn open(place: impl Into<Place>) -> Result<Landing, Error> {
+        match place.into() {
+            Place::Folder(folder) => Landing::open_on(&folder, |_| {}),
+            Place::Bucket(bucket) => {
+                // a store that replaces what it should keep must not be landed in
+                bucket.ping().map_err(io::Error::from).doing("land in", Path::new(&bucket.url()))?;
+                let zone = Zone::look(Place::Bucket(bucket))?;
+                Landing::over(zone, Disk::none())
+            }
+        }
     }
 
     /// Opens on a disk that `prepare` has changed: tests make its steps fail.
@@ -245,9 +276,20 @@ impl Landing {
         zone.objects.create_folders()?;
         let mut disk = Disk::open(folder)?;
         prepare(&mut disk);
+        Landing::over(zone, disk)
+    }
+
+    fn over(zone: Zone, disk: Disk) -> Result<Landing, Error> {
         let mut landing = Landing { zone, disk, in_doubt: true };
         landing.clear_up()?;
-        if landing.journal.head().entry == 0 && verify::has_objects(&landing.objects)? {
+        let is_new = |landing: &Landing| landing.journal.head().entry == 0;
+        if is_new(&landing) && verify::has_objects(&landing.objects)? {
+            // in a bucket another process may have begun it meanwhile
+            landing.zone.refresh()?;
+        } else {
+            return Ok(landing);
+        }
+        if is_new(&landing) {
             return Err(Error::Journal {
                 path: landing.journal.next_segment(),
                 line: 1,
@@ -262,11 +304,22 @@ impl Landing {
     /// # Errors
     /// [`Error::Io`] and [`Error::TakenOver`] as for an upload.
     pub fn probe(&self) -> Result<(), Error> {
+        if let Some(bucket) = self.zone.files.bucket() {
+            return bucket.ping().map_err(io::Error::from).doing("land in", self.zone.files.root());
+        }
         let path = self.tmp().join("probe");
         let mut draft = self.disk.create(&path)?;
         let written = self.disk.write(&mut draft, b"probe\n").and_then(|()| self.disk.sync(&draft));
         self.disk.remove(&path)?;
         written
+    }
+
+    /// Takes in what other processes have landed in the same bucket.
+    ///
+    /// # Errors
+    /// As [`Zone::look`].
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.zone.refresh()
     }
 
     /// Lets every change of a name look first whether the home is still this process's.
@@ -276,7 +329,7 @@ impl Landing {
 
     /// What a fail point's error becomes.
     fn failing(&self, action: &'static str) -> impl Fn(std::io::Error) -> Error + use<> {
-        let path = self.zone.folder.clone();
+        let path = self.zone.files.root().to_owned();
         move |source| Error::Io { action, path: path.clone(), source }
     }
 
@@ -305,13 +358,16 @@ impl Landing {
     }
 
     fn land_group(&mut self, incoming: Vec<Incoming>) -> Result<Vec<(Landed, Option<Stamp>)>, Error> {
+        if let Some(bucket) = self.zone.files.bucket().cloned() {
+            return self.land_remotely(&bucket, incoming);
+        }
         let mut group = Group::new(&self.zone, &self.disk, incoming.len());
         let landed = incoming.into_iter().map(|one| group.take(one)).collect::<Result<Vec<_>, Error>>()?;
-        let (lines, hashes) = self.zone.journal.lines(&group.bodies)?;
-        if !group.drafts.is_empty() || !group.bodies.is_empty() {
+        let (lines, hashes) = self.zone.journal.lines(&group.numbering.bodies)?;
+        if !group.drafts.is_empty() || !group.numbering.bodies.is_empty() {
             let failed = self.failing("sync");
             let segment = failpoint::around(Step::LandingSync, failed, || group.settle(&lines))?;
-            let (bodies, drafts) = (group.bodies, group.drafts);
+            let (bodies, drafts) = (group.numbering.bodies, group.drafts);
             if !bodies.is_empty() {
                 self.publish(&segment, &hashes, bodies)?;
             }
@@ -329,16 +385,12 @@ impl Landing {
     /// [`Landing::land`]. Otherwise as there.
     pub fn append(&mut self, bodies: Vec<(Ts, Body)>) -> Result<Vec<Entry>, Error> {
         self.clear_up()?;
-        let mut ahead = self.zone.index.after();
-        for (at, body) in &bodies {
-            if matches!(body, Body::Upload(_)) {
-                return Err(Error::Unfit { problem: "uploads land with their bytes".to_owned() });
-            }
-            ahead.check(body).map_err(|problem| Error::Unfit { problem })?;
-            ahead.add(0, *at, body.clone());
-        }
+        self.zone.check_all(&bodies)?;
         if bodies.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(bucket) = self.zone.files.bucket().cloned() {
+            return self.append_remotely(&bucket, &bodies);
         }
         let (lines, hashes) = self.zone.journal.lines(&bodies)?;
         let first = self.zone.journal.head().entry + 1;
@@ -421,6 +473,9 @@ impl Landing {
     }
 
     fn reconcile(&mut self) -> Result<(), Error> {
+        if self.zone.files.bucket().is_some() {
+            return self.zone.refresh();
+        }
         self.disk.sync_folder(self.zone.journal.folder())?;
         self.zone.refresh()?;
         let tmp = self.zone.tmp();

@@ -3,23 +3,25 @@
 use super::content::{Content, Failure};
 use super::disk::create_folder;
 use super::error::{Doing, Error};
+use super::files::Files;
 use super::hash::Hash;
-use super::source::open_regular;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// The folder of objects. Cheap to clone, so that workers read while others land.
+/// The folder of objects, on this machine or in a bucket. Cheap to clone, so that workers read while others land.
 #[derive(Clone, Debug)]
 pub struct Objects {
+    files: Files,
     folder: PathBuf,
 }
 
 impl Objects {
-    pub(super) fn new(landing: &Path) -> Objects {
-        Objects { folder: landing.join("objects") }
+    pub(super) fn new(files: Files) -> Objects {
+        Objects { folder: files.root().join("objects"), files }
     }
 
-    /// Creates the 256 folders by which objects are spread, so that landing creates none.
+    /// Creates the 256 folders by which objects are spread, so that landing creates none. A bucket has no
+    /// folders.
     pub(super) fn create_folders(&self) -> Result<(), Error> {
         create_folder(&self.folder).doing("create", &self.folder)?;
         let mut any_new = false;
@@ -34,6 +36,10 @@ impl Objects {
             File::open(&self.folder).and_then(|folder| folder.sync_all()).doing("sync", &self.folder)?;
         }
         Ok(())
+    }
+
+    pub(super) const fn files(&self) -> &Files {
+        &self.files
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -57,8 +63,8 @@ impl Objects {
     /// [`Error::Io`] if the object cannot be opened or read; damage shows while reading.
     pub fn content(&self, sha256: &Hash, limit: u64) -> Result<Content, Error> {
         let path = self.path_of(sha256);
-        let file = open_regular(&path)?;
-        Content::new(file, &path, limit)
+        let file = self.files.open_upload(&path, sha256)?;
+        Content::of(file, &path, limit)
     }
 
     /// The decoded bytes from `offset` on, `len` of them, or fewer where the content ends.

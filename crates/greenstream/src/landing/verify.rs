@@ -4,11 +4,13 @@
 //! damage. It may run beside the owner of the zone: what lands meanwhile is no finding.
 
 use super::entry::{Body, ConfigurationBody, Entry};
-use super::error::{Doing, Error};
+use super::error::Error;
+use super::files::{FETCHES, Files};
 use super::hash::{Hash, Hasher};
 use super::journal::{Head, Segment, list, misplaced, segment_first, segment_name};
 use super::object::Objects;
-use super::source::{BLOCK, open_regular};
+use super::source::BLOCK;
+use crate::objects::Place;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -76,12 +78,12 @@ struct Named {
 /// # Errors
 /// [`Error::Io`] if a folder cannot be listed or a segment cannot be read. Damage is a finding.
 pub fn verify(
-    folder: &Path,
+    place: impl Into<Place>,
     expected: Option<(u64, &str)>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<Finding>, Error> {
-    let objects = Objects::new(folder);
-    let mut walk = Walk::new(folder.join("journal"), expected);
+    let objects = Objects::new(Files::of(place.into()));
+    let mut walk = Walk::new(objects.files().clone(), expected);
     walk.foreign_files()?;
     walk.segments()?;
     let mut findings = std::mem::take(&mut walk.findings);
@@ -89,7 +91,7 @@ pub fn verify(
     named.sort_by_key(|named| (named.sha256, named.upload));
     named.dedup_by_key(|named| named.sha256);
     let strangers = strangers(&objects, &named, &mut findings)?;
-    findings.append(&mut still_strange(folder, &mut walk, strangers)?);
+    findings.append(&mut still_strange(&objects, &mut walk, strangers)?);
     findings.append(&mut read_objects(&objects, &named, progress));
     findings.sort();
     Ok(findings)
@@ -97,8 +99,13 @@ pub fn verify(
 
 /// Whether anything lies among the objects.
 pub(super) fn has_objects(objects: &Objects) -> Result<bool, Error> {
-    for folder in entries_of(objects.folder())? {
-        if folder.is_dir() && !entries_of(&folder)?.is_empty() {
+    let files = objects.files();
+    let folders = files.list(objects.folder())?;
+    if files.bucket().is_some() {
+        return Ok(!folders.is_empty());
+    }
+    for folder in folders {
+        if folder.is_dir() && !files.list(&folder)?.is_empty() {
             return Ok(true);
         }
     }
@@ -107,6 +114,7 @@ pub(super) fn has_objects(objects: &Objects) -> Result<bool, Error> {
 
 /// The walk along the chain.
 struct Walk<'a> {
+    files: Files,
     folder: PathBuf,
     expected: Option<(u64, &'a str)>,
     head: Head,
@@ -119,9 +127,10 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(folder: PathBuf, expected: Option<(u64, &'a str)>) -> Walk<'a> {
+    fn new(files: Files, expected: Option<(u64, &'a str)>) -> Walk<'a> {
         Walk {
-            folder,
+            folder: files.root().join("journal"),
+            files,
             expected: expected.filter(|(entry, _)| *entry > 0),
             head: Head::START,
             last_upload: Some(0),
@@ -142,7 +151,7 @@ impl<'a> Walk<'a> {
     }
 
     fn foreign_files(&mut self) -> Result<(), Error> {
-        for path in entries_of(&self.folder)? {
+        for path in self.files.list(&self.folder)? {
             if path.file_name().and_then(|name| name.to_str()).and_then(segment_first).is_none() {
                 self.find(path, Damage::JournalStray, "does not belong into the journal".to_owned());
             }
@@ -151,16 +160,22 @@ impl<'a> Walk<'a> {
     }
 
     fn segments(&mut self) -> Result<(), Error> {
-        for first in list(&self.folder)? {
-            let path = self.folder.join(segment_name(first));
+        let firsts = list(&self.files, &self.folder)?;
+        let folder = self.folder.clone();
+        let paths = firsts.clone().into_iter().map(move |first| folder.join(segment_name(first)));
+        for (first, opened) in firsts.into_iter().zip(self.files.open_each(paths)) {
+            let (path, file) = opened?;
             let fits = first == self.head.entry + 1;
             if !fits {
                 let problem = format!("is out of place: {}", misplaced(first, self.head.entry));
                 self.find(path.clone(), Damage::JournalMissing, problem);
                 (self.last_upload, self.last_configuration) = (None, None);
             }
-            let segment =
-                if fits { Segment::open(path, self.head)? } else { Segment::open_anywhere(path, first)? };
+            let segment = if fits {
+                Segment::over(path, file, self.head)
+            } else {
+                Segment::anywhere(path, file, first)
+            };
             self.segment(segment)?;
         }
         if let Some((entry, _)) = self.expected.filter(|(entry, _)| *entry > self.head.entry) {
@@ -240,10 +255,10 @@ impl<'a> Walk<'a> {
     fn newer(&mut self) -> Result<Vec<Hash>, Error> {
         loop {
             let path = self.folder.join(segment_name(self.head.entry + 1));
-            if !path.try_exists().doing("read", &path)? {
+            if !self.files.exists(&path)? {
                 return Ok(self.named.drain(..).map(|named| named.sha256).collect());
             }
-            self.segment(Segment::open(path, self.head)?)?;
+            self.segment(Segment::open(&self.files, path, self.head)?)?;
         }
     }
 }
@@ -251,21 +266,25 @@ impl<'a> Walk<'a> {
 /// Lists the objects, marks those the journal names, and gives the others.
 fn strangers(objects: &Objects, named: &[Named], findings: &mut Vec<Finding>) -> Result<Vec<PathBuf>, Error> {
     let mut strangers = Vec::new();
-    for folder in entries_of(objects.folder())? {
-        if !folder.is_dir() {
-            let problem = "does not belong among the objects".to_owned();
-            findings.push(Finding { path: folder, damage: Damage::ObjectStray, problem });
-            continue;
+    let files = objects.files();
+    let mut known = |path: PathBuf| {
+        let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
+        let place = hash
+            .filter(|hash| objects.path_of(hash) == path)
+            .and_then(|hash| named.binary_search_by_key(&hash, |named| named.sha256).ok());
+        match place.and_then(|place| named.get(place)) {
+            Some(named) => named.found.store(true, Ordering::Relaxed),
+            None => strangers.push(path),
         }
-        for path in entries_of(&folder)? {
-            let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
-            let place = hash
-                .filter(|hash| objects.path_of(hash) == path)
-                .and_then(|hash| named.binary_search_by_key(&hash, |named| named.sha256).ok());
-            match place.and_then(|place| named.get(place)) {
-                Some(named) => named.found.store(true, Ordering::Relaxed),
-                None => strangers.push(path),
-            }
+    };
+    for path in files.list(objects.folder())? {
+        if files.bucket().is_some() {
+            known(path);
+        } else if path.is_dir() {
+            files.list(&path)?.into_iter().for_each(&mut known);
+        } else {
+            let problem = "does not belong among the objects".to_owned();
+            findings.push(Finding { path, damage: Damage::ObjectStray, problem });
         }
     }
     Ok(strangers)
@@ -273,9 +292,21 @@ fn strangers(objects: &Objects, named: &[Named], findings: &mut Vec<Finding>) ->
 
 /// Those that are not about to land and have not landed since. A group's objects have a second name in
 /// `tmp/` until their entries are in the journal, so looking in that order misses none.
-fn still_strange(folder: &Path, walk: &mut Walk<'_>, mut paths: Vec<PathBuf>) -> Result<Vec<Finding>, Error> {
-    let tmp = folder.join("tmp");
-    paths.retain(|path| path.file_name().is_none_or(|name| !tmp.join(name).exists()));
+///
+/// In a bucket an interrupted landing leaves an object without an entry, which nobody may have the right to
+/// remove: one that holds what its name says is no damage, and the entry of its next delivery names it.
+fn still_strange(
+    objects: &Objects,
+    walk: &mut Walk<'_>,
+    mut paths: Vec<PathBuf>,
+) -> Result<Vec<Finding>, Error> {
+    let files = objects.files();
+    if files.bucket().is_some() {
+        paths.retain(|path| !is_left_over(objects, path));
+    } else {
+        let tmp = files.root().join("tmp");
+        paths.retain(|path| path.file_name().is_none_or(|name| !tmp.join(name).exists()));
+    }
     if paths.is_empty() {
         return Ok(Vec::new());
     }
@@ -283,7 +314,8 @@ fn still_strange(folder: &Path, walk: &mut Walk<'_>, mut paths: Vec<PathBuf>) ->
     let mut findings = std::mem::take(&mut walk.findings);
     for path in paths {
         let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
-        if hash.is_none_or(|hash| !newer.contains(&hash)) && fs::symlink_metadata(&path).is_ok() {
+        let is_there = || files.bucket().is_some() || fs::symlink_metadata(&path).is_ok();
+        if hash.is_none_or(|hash| !newer.contains(&hash)) && is_there() {
             let problem = "is named by no journal entry".to_owned();
             findings.push(Finding { path, damage: Damage::ObjectStray, problem });
         }
@@ -299,7 +331,7 @@ fn read_objects(objects: &Objects, named: &[Named], progress: &(dyn Fn(Progress)
         let mut block = vec![0; BLOCK];
         while let Some(named) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = objects.path_of(&named.sha256);
-            if let Some(problem) = problem_of(&path, named, &mut block) {
+            if let Some(problem) = problem_of(objects.files(), &path, named, &mut block) {
                 let is_found = named.found.load(Ordering::Relaxed);
                 let damage = if is_found { Damage::ObjectChanged } else { Damage::ObjectMissing };
                 let problem = format!("{problem} (upload {})", named.upload);
@@ -310,49 +342,55 @@ fn read_objects(objects: &Objects, named: &[Named], progress: &(dyn Fn(Progress)
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // what comes from a bucket is waited for
+    let threads = if objects.files().bucket().is_some() { FETCHES } else { cores };
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..threads {
             scope.spawn(work);
         }
     });
     findings.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn problem_of(path: &Path, named: &Named, block: &mut [u8]) -> Option<String> {
+fn problem_of(files: &Files, path: &Path, named: &Named, block: &mut [u8]) -> Option<String> {
     if !named.found.load(Ordering::Relaxed) {
         return Some("is missing".to_owned());
     }
-    let mut file = match open_regular(path) {
+    let (sha256, bytes) = match hash_of(files, path, block) {
+        Ok(read) => read,
+        Err(problem) => return Some(problem),
+    };
+    if bytes != named.bytes {
+        return Some(format!("has {bytes} bytes, but {} had landed", named.bytes));
+    }
+    (sha256 != named.sha256).then(|| "does not hold the bytes that had landed".to_owned())
+}
+
+/// The hash and the size of a file, or what keeps it from being read.
+fn hash_of(files: &Files, path: &Path, block: &mut [u8]) -> Result<(Hash, u64), String> {
+    let mut file = match files.open_regular(path) {
         Ok(file) => file,
-        Err(Error::NotRegular { what, .. }) => return Some(format!("is {what}")),
-        Err(_) => return Some("cannot be opened".to_owned()),
+        Err(Error::NotRegular { what, .. }) => return Err(format!("is {what}")),
+        Err(_) => return Err("cannot be opened".to_owned()),
     };
     let (mut hasher, mut bytes) = (Hasher::new(), 0);
     loop {
         match file.read(block) {
-            Ok(0) => break,
+            Ok(0) => return Ok((hasher.finish(), bytes)),
             Ok(count) => {
                 hasher.update(&block[..count]);
                 bytes += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Some(format!("cannot be read after {bytes} bytes: {error}")),
+            Err(error) => return Err(format!("cannot be read after {bytes} bytes: {error}")),
         }
     }
-    if bytes != named.bytes {
-        return Some(format!("has {bytes} bytes, but {} had landed", named.bytes));
-    }
-    (hasher.finish() != named.sha256).then(|| "does not hold the bytes that had landed".to_owned())
 }
 
-/// What a folder holds, sorted; nothing if it is not there.
-fn entries_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.doing("list", folder)?,
-    };
-    let paths = entries.map(|entry| Ok(entry.doing("list", folder)?.path()));
-    let mut paths = paths.collect::<Result<Vec<_>, Error>>()?;
-    paths.sort();
-    Ok(paths)
+/// Whether an object of a bucket has the name of what is in it.
+fn is_left_over(objects: &Objects, path: &Path) -> bool {
+    let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
+    let mut block = vec![0; BLOCK];
+    hash.filter(|hash| objects.path_of(hash) == path)
+        .is_some_and(|hash| hash_of(objects.files(), path, &mut block).is_ok_and(|(found, _)| found == hash))
 }

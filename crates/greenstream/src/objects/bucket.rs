@@ -135,13 +135,10 @@ impl Bucket {
     /// # Errors
     /// [`Error::Store`].
     pub fn head(&self, key: &str) -> Result<Option<Found>, Error> {
-        let (store, full) = (self.store(), self.full_key(key));
-        let asked =
-            wait("look at", || self.url_of(key), self.limit(), async move { store.head(&full).await });
-        self.found(key, asked)
-    }
-
-    fn found(&self, key: &str, asked: Result<ObjectMeta, Error>) -> Result<Option<Found>, Error> {
+        let asked = self.patiently(|| {
+            let (store, full) = (self.store(), self.full_key(key));
+            wait("look at", || self.url_of(key), self.limit(), async move { store.head(&full).await })
+        });
         match asked {
             Ok(meta) => Ok(Some(found(key.to_owned(), &meta))),
             Err(error) if error.kind() == Some(Kind::Missing) => Ok(None),
@@ -240,9 +237,10 @@ impl Bucket {
     /// # Errors
     /// [`Error::Store`].
     pub fn delete(&self, key: &str) -> Result<(), Error> {
-        let (store, full) = (self.store(), self.full_key(key));
-        let gone =
-            wait("remove", || self.url_of(key), self.limit(), async move { store.delete(&full).await });
+        let gone = self.patiently(|| {
+            let (store, full) = (self.store(), self.full_key(key));
+            wait("remove", || self.url_of(key), self.limit(), async move { store.delete(&full).await })
+        });
         match gone {
             Err(error) if error.kind() == Some(Kind::Missing) => Ok(()),
             other => other,

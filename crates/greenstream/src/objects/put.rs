@@ -69,9 +69,11 @@ impl Bucket {
     /// # Errors
     /// [`Error::Store`].
     pub fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
-        let (store, full) = (self.store(), self.full_key(key));
-        wait("put", || self.url_of(key), self.limit(), async move {
-            store.put(&full, PutPayload::from(bytes)).await.map(|_| ())
+        self.patiently(|| {
+            let (store, full, bytes) = (self.store(), self.full_key(key), bytes.clone());
+            wait("put", || self.url_of(key), self.limit(), async move {
+                store.put(&full, PutPayload::from(bytes)).await.map(|_| ())
+            })
         })
     }
 

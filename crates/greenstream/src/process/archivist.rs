@@ -1,6 +1,6 @@
 //! The thread that keeps the archive: takes committed change sets, and decides when to write.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::change::{ChangeSet, Meter};
 use crate::clock;
 use crate::config::File;
 use crate::fence::Fence;
+use crate::objects::Place;
 use crate::outage::{Outages, Part, pauses, room};
 use crate::queue::{Popped, Queue};
 use crate::store::{Reader, Store};
@@ -22,7 +23,7 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
 /// Owns the archive of one home.
 pub struct Archivist {
-    folder: PathBuf,
+    place: Place,
     archive: Archive,
     reader: Reader,
     store: Arc<Mutex<Store>>,
@@ -52,12 +53,12 @@ impl MeterNames for Names {
 }
 
 impl Archivist {
-    /// Opens (or begins) the archive in `folder` beside the database at `database`.
+    /// Opens (or begins) the archive at `place` beside the database at `database`.
     ///
     /// # Errors
     /// When either cannot be read. An archive that is ahead of its database is begun anew.
     pub fn open(
-        folder: &Path,
+        place: &Place,
         database: &Path,
         store: Arc<Mutex<Store>>,
         config: &File,
@@ -65,11 +66,11 @@ impl Archivist {
         outages: Arc<Outages>,
     ) -> Result<Archivist, ProcessError> {
         let reader = Store::reader(database)?;
-        let archive = open_archive(folder, &reader, &fence)?;
+        let archive = open_archive(place, &reader, &fence)?;
         let waiting_since = archive.waiting_days().next().map(|_| Instant::now());
         let names = mirror::names(&reader)?;
         Ok(Archivist {
-            folder: folder.to_owned(),
+            place: place.clone(),
             waiting_since,
             archive,
             reader,
@@ -139,7 +140,10 @@ impl Archivist {
             }
             Err(error) if error.is_transient() => {
                 if error.part() == Part::Archive {
-                    let needed = room(&self.folder, self.archive.buffered_bytes() as u64);
+                    let needed = match &self.place {
+                        Place::Folder(folder) => room(folder, self.archive.buffered_bytes() as u64),
+                        Place::Bucket(_) => String::new(),
+                    };
                     self.outages.fail(Part::Archive, with_causes(&error) + &needed, &error.hint());
                 } else {
                     tracing::warn!(%error, "the state of the archive cannot be noted; trying again");
@@ -192,16 +196,16 @@ impl Archivist {
     }
 }
 
-fn open_archive(folder: &Path, reader: &Reader, fence: &Fence) -> Result<Archive, ProcessError> {
+fn open_archive(place: &Place, reader: &Reader, fence: &Fence) -> Result<Archive, ProcessError> {
     let snapshot = reader.snapshot()?;
     let dirty: Vec<i64> = snapshot.archive_dirty()?.into_iter().filter_map(|dirty| dirty.day).collect();
     let days = snapshot.utc_days()?;
     let known = Known { position: snapshot.position()?.entry, days: &days, dirty: &dirty };
     fence.check()?;
-    let mut archive = match Archive::open(folder, &known, clock::now()) {
+    let mut archive = match Archive::open(place.clone(), &known, clock::now()) {
         Err(ArchiveError::Ahead { archive, store }) => {
             tracing::warn!(archive, store, "the archive is ahead of the database; it is written anew");
-            Archive::create_fresh(folder, &known, clock::now())?
+            Archive::create_fresh(place.clone(), &known, clock::now())?
         }
         opened => opened?,
     };

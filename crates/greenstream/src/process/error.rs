@@ -113,10 +113,11 @@ impl ProcessError {
             ProcessError::Landing(error) => error.hint().to_string(),
             ProcessError::Store(error) => error.hint().to_string(),
             ProcessError::Archive(ArchiveError::TakenOver(lost)) => lost.hint().to_owned(),
-            ProcessError::Archive(_) => {
-                "look at the archive folder and the free space; `greenstream rebuild` writes the archive anew"
-                    .to_owned()
-            }
+            ProcessError::Archive(error) => match error.of_store() {
+                Some(store) => store.hint().to_owned(),
+                None => "look at the archive folder and the free space; `greenstream rebuild` writes the archive anew"
+                    .to_owned(),
+            },
             ProcessError::Config(error) => error.hint.clone(),
             ProcessError::Io { .. } => "look at the folder, its permissions and the free space".to_owned(),
             ProcessError::TakenOver(lost) => lost.hint().to_owned(),

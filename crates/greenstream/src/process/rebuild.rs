@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::error::ProcessError;
 use super::service::{Service, Telling, journal_configuration};
-use crate::archive::{clear_aside, is_own_volume, put_aside, unless_missing};
+use crate::archive::{Archive, clear_aside, is_own_volume, put_aside, unless_missing};
 use crate::config::Config;
 use crate::dataset::{Cell, Dataset, rows};
 use crate::failpoint::{self, Step};
 use crate::home::{Home, Layout};
 use crate::landing::Landing;
+use crate::objects::Place;
 use crate::store::{Filter, Reader, Store};
 
 /// Rows of one side that wait while the other is read.
@@ -52,18 +53,20 @@ impl Service {
     /// # Errors
     /// The parts' own; the old database and archive stay until the new ones are complete.
     pub fn rebuild(home: Home, config: &Config, check: bool) -> Result<(Rebuilt, Home), ProcessError> {
-        let (database, archive) = (home.database(), home.archive());
+        let home = home.placed(config)?;
+        let database = home.database();
+        let archive = local(&home);
         let (new_database, new_archive) = (beside(&database), beside(&archive));
         Store::refuse_newer(&database)?;
         clear(&new_database, &new_archive)?;
-        let mut landing = Landing::open(&home.landing())?;
+        let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
         if !check {
             journal_configuration(&mut landing, config)?;
         }
         let config = judged_by(&landing, config)?;
-        let mut service =
-            Service::over(home, config, landing, &new_database, &new_archive, Telling::default())?;
+        let place = Place::from(&new_archive);
+        let mut service = Service::over(home, config, landing, &new_database, &place, Telling::default())?;
         service.catch_up()?;
         let mut rebuilt = Rebuilt {
             uploads: service.progress().counts().uploads,
@@ -84,6 +87,12 @@ impl Service {
         let config = service.config().clone();
         let home = service.close();
         home.fence().check()?;
+        if home.archive_place().bucket().is_some() {
+            // from here on the database writes it anew, the old one until the new one is in its place
+            Archive::remove(home.archive_place())?;
+            gone(&new_archive, fs::remove_dir_all(&new_archive))?;
+            fs::create_dir_all(&new_archive).map_err(|source| failed(&new_archive, source))?;
+        }
         swap(&database, &new_database, &archive, &new_archive)?;
         if !archive.join(Dataset::Readings.name()).is_dir() {
             Service::open(home.clone(), config)?.finish()?;
@@ -110,6 +119,15 @@ fn judged_by(landing: &Landing, config: &Config) -> Result<Config, ProcessError>
         config.rulebook = crate::config::Rulebook::from_json(&held.content)?;
     }
     Ok(config)
+}
+
+/// Where the archive is on this machine; one that is in a bucket is rebuilt in the home and then written there
+/// from the database.
+fn local(home: &Layout) -> PathBuf {
+    match home.archive_place() {
+        Place::Folder(folder) => folder.clone(),
+        Place::Bucket(_) => home.archive(),
+    }
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -150,7 +168,6 @@ fn swap(
         settle(settled)?;
     }
     let [_, log, shared] = files_of(database);
-    let failed = |path: &Path, source| ProcessError::Io { path: path.to_owned(), source };
     let step = |step: Step, path: &Path, work: &dyn Fn() -> io::Result<()>| {
         let folder = path.parent().unwrap_or(path);
         let durably = || work().and_then(|()| fs::File::open(folder)?.sync_all());
@@ -170,6 +187,10 @@ fn swap(
     clear_aside(archive).map_err(|source| failed(archive, source))
 }
 
+fn failed(path: &Path, source: io::Error) -> ProcessError {
+    ProcessError::Io { path: path.to_owned(), source }
+}
+
 /// Moves the log of a database into it, so that the file alone is all of it.
 fn settle(database: &Path) -> Result<(), ProcessError> {
     if !database.exists() {
@@ -186,8 +207,8 @@ fn settle(database: &Path) -> Result<(), ProcessError> {
 
 /// Removes what a rebuild left that did not come to its end.
 pub(super) fn clear_leftovers(home: &Layout) -> Result<(), ProcessError> {
-    clear(&beside(&home.database()), &beside(&home.archive()))?;
-    let archive = home.archive();
+    let archive = local(home);
+    clear(&beside(&home.database()), &beside(&archive))?;
     clear_aside(&archive).map_err(|source| ProcessError::Io { path: archive, source })
 }
 

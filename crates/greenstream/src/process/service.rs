@@ -27,6 +27,7 @@ use crate::clock;
 use crate::config::{Config, Rulebook, Rules};
 use crate::home::Home;
 use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source, name_of};
+use crate::objects::Place;
 use crate::outage::Outages;
 use crate::queue::Queue;
 use crate::store::{Log, Store};
@@ -76,12 +77,13 @@ impl Service {
     pub fn open_telling(home: Home, config: Config, outages: Arc<Outages>) -> Result<Service, ProcessError> {
         // also after an outage, in which another process may have taken the home over
         home.fence().check()?;
+        let home = home.placed(&config)?;
         Store::refuse_newer(&home.database())?;
         super::rebuild::clear_leftovers(&home)?;
-        let mut landing = Landing::open(&home.landing())?;
+        let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
         journal_configuration(&mut landing, &config)?;
-        let (database, archive) = (home.database(), home.archive());
+        let (database, archive) = (home.database(), home.archive_place().clone());
         let telling = Telling { raising: true, outages };
         Service::over(home, config, landing, &database, &archive, telling)
     }
@@ -92,7 +94,7 @@ impl Service {
         config: Config,
         landing: Landing,
         database: &Path,
-        archive: &Path,
+        archive: &Place,
         telling: Telling,
     ) -> Result<Service, ProcessError> {
         let Telling { raising, outages } = telling;
@@ -365,7 +367,11 @@ impl Service {
             waiting: Waiting::new(),
             deliveries: VecDeque::new(),
             outages: &self.outages,
-            landing_folder: self.home.landing(),
+            landing_folder: match self.home.landing_place() {
+                Place::Folder(folder) => folder.clone(),
+                // what comes over the network is received in the home
+                Place::Bucket(_) => self.home.landing(),
+            },
         };
         let pipeline = Pipeline {
             preparer: &self.preparer,

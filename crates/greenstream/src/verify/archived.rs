@@ -33,7 +33,7 @@ pub fn days(archive: &Archive) -> impl Iterator<Item = Option<i64>> {
 /// The archive that cannot be read.
 pub fn unread(home: &Layout, error: &ArchiveError) -> Finding {
     let problem = format!("cannot be read: {}", with_cause(error));
-    Finding::new(Kind::ArchiveUnread, home.archive().display().to_string(), problem)
+    Finding::new(Kind::ArchiveUnread, home.archive_place().to_string(), problem)
 }
 
 fn with_cause(error: &ArchiveError) -> String {
@@ -136,7 +136,7 @@ fn date(day: Option<i64>) -> String {
 /// Looks at a day again, in a state of the database that lies between two looks at an archive that did not
 /// change meanwhile: what the service wrote since the first look is no finding.
 pub fn confirm(checks: &Checks<'_>, day: Option<i64>) -> Result<Option<Finding>, ProcessError> {
-    let look = || Archive::look(&checks.home.archive());
+    let look = || Archive::look(checks.home.archive_place().clone());
     let mut last = None;
     for _ in 0..TRIES {
         let before = match look() {

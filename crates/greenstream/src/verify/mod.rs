@@ -93,7 +93,7 @@ impl Checks<'_> {
 
     /// Reads the journal.
     fn look(&self) -> Result<(), ProcessError> {
-        let known = match Zone::look(&self.home.landing()) {
+        let known = match Zone::look(self.home.landing_place().clone()) {
             Ok(zone) => Journal::read(&zone).map(|journal| Some((zone, journal)))?,
             // a finding already; what it says cannot be relied on
             Err(LandingError::Journal { .. } | LandingError::Newer { .. }) => None,
@@ -120,7 +120,7 @@ pub fn verify(home: &Layout, tell: &Tell<'_>) -> Result<Report, ProcessError> {
     let reader = home.database().exists().then(|| Store::reader(&home.database())).transpose()?;
     let position = reader.as_ref().map(Reader::position).transpose()?.unwrap_or_default();
     let expected = (position.entry > 0).then_some((position.entry, position.entry_hash.as_str()));
-    let landed = landing::verify(&home.landing(), expected, &|progress| {
+    let landed = landing::verify(home.landing_place().clone(), expected, &|progress| {
         tell("hashing what has landed", progress.done as u64, progress.total as u64);
     })?;
     let findings = landed
@@ -165,7 +165,7 @@ fn projections(
             .collect(),
     );
     if reader.is_some() && is_whole {
-        checks.archive = match Archive::look(&checks.home.archive()) {
+        checks.archive = match Archive::look(checks.home.archive_place().clone()) {
             Ok(archive) => Some(archive),
             Err(error) => {
                 checks.find(archived::unread(checks.home, &error));

@@ -125,7 +125,7 @@ impl Places {
         let mut held = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
         let mut zone = match held.take() {
             Some(zone) => zone,
-            None => Zone::look(&self.layout.landing())?,
+            None => Zone::look(self.layout.landing_place().clone())?,
         };
         zone.refresh()?;
         let mut status = crate::status::gather(reader, &zone, &self.layout)?;

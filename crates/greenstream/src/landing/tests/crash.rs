@@ -206,7 +206,7 @@ fn leftovers_of_any_kind_are_cleared_away_at_the_start() {
     let zone = folder();
     Landing::open(zone.path()).unwrap().land(vec![bytes("a", "1")]).unwrap();
     let tmp = zone.path().join("tmp");
-    let objects = Objects::new(zone.path());
+    let objects = Objects::new(Files::of(zone.path().into()));
     // a second name of a landed object, which must survive
     fs::hard_link(objects.path_of(&Hash::of(b"1")), tmp.join(Hash::of(b"1").to_string())).unwrap();
     // an object without an entry

@@ -5,6 +5,7 @@ mod crash;
 mod journal;
 mod land;
 mod power;
+mod remote;
 mod verify;
 
 use super::*;

@@ -15,7 +15,7 @@ fn zone() -> (tempfile::TempDir, (u64, String)) {
 }
 
 fn object(folder: &Path, text: &str) -> PathBuf {
-    Objects::new(folder).path_of(&Hash::of(text.as_bytes()))
+    Objects::new(Files::of(folder.into())).path_of(&Hash::of(text.as_bytes()))
 }
 
 fn rewrite(path: &Path, text: &[u8]) {

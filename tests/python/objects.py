@@ -1,0 +1,316 @@
+"""Landing zone and archive in buckets: the same state as in folders, whatever happens to requests.
+
+    python objects.py BINARY [--long]
+
+BINARY is built with `--features s3,azure`. Against moto (S3, with versions and Object Lock) and Azurite (Azure Blob
+Storage), through a proxy that loses, refuses, cuts and resets (proxy.py):
+
+- one request in five fails while the service takes uploads, then the store is away for a while (with `--long` for two
+  minutes): nothing is lost, doubled or dead-lettered, and each outage is told once;
+- answers of puts are lost and bodies are cut, also of an upload in parts;
+- two processes land in one bucket at the same time;
+- `verify` names every deletion, swap and addition in the bucket; `rebuild --check` finds no difference;
+- deltalake and Polars read the archive over S3.
+
+After each, every dataset is what a home with folders has of the same uploads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import deltalake
+import pandas as pd
+import polars as pl
+
+import servers
+from proxy import Flaky, Proxy, sound
+from readers import KEYS, TABLES, Failure, compare, export, from_columns, from_text, run
+
+METERS = 40
+FAULTS = ["slow_down", "unavailable", "reset", "unanswered", "cut"]
+QUIET = {"landed_at", "at", "processed_at"}  # when something happened is not the same twice
+SETTLE_SECONDS = 120
+
+
+def upload(number: int, rows: int = METERS) -> str:
+    """Some meters at one instant; one more meter below zero, for the error queue."""
+    at = dt.datetime(2026, 3, 2) + dt.timedelta(minutes=15 * number)
+    lines = [f"M{meter:05},{at:%Y-%m-%dT%H:%M:%SZ},{1 + meter % 3},kW" for meter in range(rows)]
+    return "\n".join(["meter_id,timestamp,energy_value,energy_unit", *lines, f"N,{at:%Y-%m-%dT%H:%M:%SZ},-1,kW", ""])
+
+
+def files(folder: Path, numbers: range, rows: int = METERS) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"upload-{number:04}.csv" for number in numbers]
+    for number, path in zip(numbers, paths):
+        path.write_text(upload(number, rows))
+    return paths
+
+
+def home_in(folder: Path, url: str, endpoint: str, seconds: int = 30, lock_days: int | None = None) -> Path:
+    """A home whose landing zone and archive are below a URL, and which gives a request up after some seconds."""
+    folder.mkdir(parents=True)
+    lock = f"object_lock_days = {lock_days}\n" if lock_days else ""
+    (folder / "greenstream.toml").write_text(
+        f'[landing]\nurl = "{url}/landing"\n{lock}\n[archive]\nurl = "{url}/archive"\nlag_seconds = 2\n\n'
+        f'[objects]\nendpoint = "{endpoint}"\nrequest_seconds = {seconds}\nretries_max = 20\n'
+    )
+    return folder
+
+
+def state(binary: str, home: Path) -> dict[str, pd.DataFrame]:
+    """Every dataset that is a function of the landing zone, without what differs from one time to the next."""
+    names = ["readings", "error-queue", "superseded", "uploads"]
+    return {name: (frame := export(binary, home, name)).drop(columns=QUIET & set(frame)) for name in names}
+
+
+def same(what: str, have: dict[str, pd.DataFrame], want: dict[str, pd.DataFrame], numbered: bool = True) -> None:
+    """Compares two states; uploads that may have landed in another order have other numbers."""
+    for name, wanted in want.items():
+        found = have[name]
+        if not numbered:
+            numbers = {"upload", "entry", "sequence"} & set(wanted)
+            found, wanted = found.drop(columns=numbers), wanted.drop(columns=numbers)
+        columns = list(wanted)
+        found = found[columns].sort_values(columns, ignore_index=True)
+        wanted = wanted.sort_values(columns, ignore_index=True)
+        if not found.equals(wanted):
+            raise Failure(f"{what}: {name} is not the same\nhas\n{found.head()}\nnot\n{wanted.head()}")
+
+
+def reference(binary: str, folder: Path, numbers: range, rows: int = METERS) -> dict[str, pd.DataFrame]:
+    """The state of the same uploads in a home with folders."""
+    home = folder / "reference"
+    run(binary, home, "ingest", *files(folder / "reference-files", numbers, rows))
+    return state(binary, home)
+
+
+def sound_home(binary: str, home: Path) -> None:
+    """Every part agrees with every other, and a rebuild comes to the same."""
+    run(binary, home, "verify")
+    run(binary, home, "rebuild", "--check")
+
+
+@contextlib.contextmanager
+def service(binary: str, home: Path):
+    """`greenstream run` for the block; it must stop in order."""
+    with open(home / "run.log", "w") as log:
+        command = [binary, "--home", str(home), "run", "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            until("the service", lambda: "pages: " in (home / "run.log").read_text() or process.poll() is not None)
+            yield process
+            process.send_signal(signal.SIGTERM)
+            if process.wait(timeout=SETTLE_SECONDS) != 0:
+                raise Failure(f"run exits with {process.returncode}: {(home / 'run.log').read_text()[-2000:]}")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def until(what: str, condition: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def drop(home: Path, paths: list[Path], pause: float = 0.05) -> None:
+    for path in paths:
+        path.rename(home / "inbox" / path.name)
+        time.sleep(pause)
+
+
+def is_empty(home: Path) -> bool:
+    return not any((home / "inbox").iterdir())
+
+
+def alerts(binary: str, home: Path) -> list[str]:
+    found = export(binary, home, "alerts")
+    return sorted(found["kind"])
+
+
+def faults_and_an_outage(binary: str, folder: Path, server: str, proxy: Proxy, away_seconds: float) -> str:
+    home = home_in(folder / "home", "s3://meters/a", proxy.url, seconds=4, lock_days=1)
+    staging = files(folder / "files", range(60))
+    run(binary, home, "ingest", *staging[:5])
+    with service(binary, home):
+        proxy.plan = Flaky(0.2, FAULTS, seed=1)
+        drop(home, staging[5:35])
+        until("landing while one request in five fails", lambda: is_empty(home))
+        proxy.plan = lambda *_: "away"
+        drop(home, staging[35:], pause=away_seconds / 25)
+        proxy.plan = sound
+        back = time.monotonic()
+        until("landing after the outage", lambda: is_empty(home), seconds=40)
+        seconds = time.monotonic() - back
+    told = alerts(binary, home)
+    outages = [kind for kind in told if kind.startswith("outage")]
+    # the archive has one of its own where it was due meanwhile
+    if outages not in (["outage", "outage_over"], ["outage", "outage", "outage_over", "outage_over"]):
+        raise Failure(f"the outage was told by {told}")
+    same("after faults and an outage", state(binary, home), reference(binary, folder, range(60)), numbered=False)
+    sound_home(binary, home)
+    locked(server)
+    damaged(binary, home, server)
+    read_by_others(binary, home, server)
+    return f"{sum(proxy.counts.values())} requests, {dict(proxy.counts)}; landed {seconds:.0f} s after {away_seconds:.0f} s away"
+
+
+def locked(server: str) -> None:
+    """Everything that has landed is locked for a day, and nothing of the archive is."""
+    client = servers.s3_client(server)
+    for found in client.list_objects_v2(Bucket="meters", Prefix="a/")["Contents"]:
+        head = client.head_object(Bucket="meters", Key=found["Key"])
+        is_locked = head.get("ObjectLockMode") == "COMPLIANCE"
+        if is_locked != found["Key"].startswith("a/landing/"):
+            raise Failure(f"{found['Key']}: Object Lock is {head.get('ObjectLockMode')}")
+
+
+def damaged(binary: str, home: Path, server: str) -> None:
+    """What somebody with every right does to the bucket is found, and gone with the version that did it."""
+    client = servers.s3_client(server)
+    keys = [f["Key"] for f in client.list_objects_v2(Bucket="meters", Prefix="a/landing/objects/")["Contents"]]
+    segments = [f["Key"] for f in client.list_objects_v2(Bucket="meters", Prefix="a/landing/journal/")["Contents"]]
+    put = lambda key, body: client.put_object(Bucket="meters", Key=key, Body=body)["VersionId"]
+    damages = {
+        "is missing": (keys[0], lambda key: client.delete_object(Bucket="meters", Key=key)["VersionId"]),
+        "does not hold the bytes": (
+            keys[1],
+            lambda key: put(key, b"x" * client.head_object(Bucket="meters", Key=key)["ContentLength"]),
+        ),
+        "is named by no journal entry": ("a/landing/objects/ab/stray", lambda key: put(key, b"x")),
+        "are missing before": (
+            segments[1],
+            lambda key: client.delete_object(Bucket="meters", Key=key)["VersionId"],
+        ),
+    }
+    for words, (key, damage) in damages.items():
+        version = damage(key)
+        found = run(binary, home, "verify", status=1)
+        if words not in found.stdout + found.stderr:
+            raise Failure(f"verify does not say {words!r} of {key}:\n{found.stdout[-2000:]}")
+        client.delete_object(Bucket="meters", Key=key, VersionId=version)
+    run(binary, home, "verify")
+
+
+def read_by_others(binary: str, home: Path, server: str) -> None:
+    options = {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ALLOW_HTTP": "true",
+        **servers.S3_CREDENTIALS,
+    }
+    for table, dataset in TABLES.items():
+        want = from_text(export(binary, home, dataset))
+        url = f"s3://meters/a/archive/{table}"
+        frame = deltalake.DeltaTable(url, storage_options=options).to_pandas()
+        compare(f"{table} by deltalake over S3", from_columns(frame), want, KEYS[table])
+        frame = pl.scan_delta(url, storage_options=options).collect().to_pandas()
+        compare(f"{table} by Polars over S3", from_columns(frame), want, KEYS[table])
+
+
+def lost_answers_and_cut_bodies(binary: str, folder: Path, _server: str, proxy: Proxy) -> str:
+    """A third of all puts lose their answer and a third of all bodies are cut; one upload goes in parts."""
+    home = home_in(folder / "home", "s3://meters/b", proxy.url)
+    proxy.plan = Flaky(0.3, ["unanswered", "cut"], seed=2)
+    rows = 300_000
+    run(binary, home, "ingest", *files(folder / "files", range(3), rows), *files(folder / "files", range(3, 12)))
+    sound_home(binary, home)
+    proxy.plan = sound
+    parts = sum(method == "PUT" and "partNumber" in path for method, path in proxy.requests)
+    if parts < 6:
+        raise Failure(f"{parts} parts were put: the large uploads were not large enough")
+    want = folder / "reference"
+    run(binary, want, "ingest", *files(folder / "r", range(3), rows), *files(folder / "r", range(3, 12)))
+    same("after lost answers and cut bodies", state(binary, home), state(binary, want))
+    return f"{dict(proxy.counts)}, {parts} parts"
+
+
+def two_processes(binary: str, folder: Path, _server: str, proxy: Proxy) -> str:
+    """Two homes, each with a database of its own, land in one bucket at the same time."""
+    proxy.plan = Flaky(0.05, FAULTS, seed=3)
+    homes = []
+    for name in ("one", "two"):
+        home = home_in(folder / name, "s3://meters/c", proxy.url)
+        config = home / "greenstream.toml"
+        # an archive belongs to one database
+        config.write_text(config.read_text().replace('c/archive"', f'c/archive-{name}"'))
+        homes.append(home)
+    run(binary, homes[0], "ingest", *files(folder / "first", range(1)))
+    halves = [files(folder / "one-files", range(1, 21)), files(folder / "two-files", range(15, 35))]
+    commands = [[binary, "--home", str(h), "ingest", *map(str, half)] for h, half in zip(homes, halves)]
+    running = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
+    for process in running:
+        out, _ = process.communicate(timeout=SETTLE_SECONDS)
+        if process.returncode:
+            raise Failure(f"ingest beside another exits with {process.returncode}:\n{out[-2000:]}")
+    proxy.plan = sound
+    for home in homes:  # known bytes land nothing, and what the other has landed is processed
+        run(binary, home, "ingest", *files(folder / "again", range(1)))
+        run(binary, home, "verify")
+    states = [state(binary, home) for home in homes]
+    same("two processes", states[0], states[1])
+    same("two processes", states[0], reference(binary, folder, range(35)), numbered=False)
+    return f"{len(states[0]['uploads'])} uploads of two processes"
+
+
+def azure(binary: str, folder: Path, server: str, proxy: Proxy) -> str:
+    servers.azure_container(server, "meters")
+    endpoint = f"{proxy.url}/{servers.AZURE_ACCOUNT}"
+    home = home_in(folder / "home", "az://meters/a", endpoint)
+    proxy.plan = Flaky(0.1, FAULTS, seed=4)
+    run(binary, home, "ingest", *files(folder / "files", range(8)), *files(folder / "files", range(8, 10), 300_000))
+    proxy.plan = sound
+    sound_home(binary, home)
+    want = folder / "reference"
+    run(binary, want, "ingest", *files(folder / "r", range(8)), *files(folder / "r", range(8, 10), 300_000))
+    same("on Azure", state(binary, home), state(binary, want))
+    run(binary, home, "rebuild")
+    same("rebuilt on Azure", state(binary, home), state(binary, want))
+    run(binary, home, "verify")
+    return f"{dict(proxy.counts)}"
+
+
+def check(name: str, case: Callable[[Path, Proxy], str], server: str) -> None:
+    proxy = Proxy(server)
+    try:
+        with tempfile.TemporaryDirectory(prefix="objects-") as folder:
+            began = time.monotonic()
+            told = case(Path(folder), proxy)
+            print(f"{name}: {time.monotonic() - began:.0f} s, {told}", flush=True)
+    finally:
+        proxy.close()
+
+
+def main() -> int:
+    binary, is_long = str(Path(sys.argv[1]).resolve()), "--long" in sys.argv[2:]
+    try:
+        os.environ |= servers.S3_CREDENTIALS
+        with servers.s3() as server:
+            servers.s3_bucket(server, "meters")
+            away = 120.0 if is_long else 20.0
+            check("faults and an outage", lambda f, p: faults_and_an_outage(binary, f, server, p, away), server)
+            check("lost answers", lambda f, p: lost_answers_and_cut_bodies(binary, f, server, p), server)
+            check("two processes", lambda f, p: two_processes(binary, f, server, p), server)
+        os.environ |= servers.AZURE_CREDENTIALS
+        with servers.azure() as server:
+            check("Azure", lambda f, p: azure(binary, f, server, p), server)
+    except Failure as failure:
+        print(f"FAILED: {failure}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
