@@ -47,16 +47,16 @@ fn folders_by_their_url_are_used_by_every_command() {
 #[test]
 fn a_place_that_cannot_be_is_refused_before_a_home_is_begun() {
     for (text, words) in [
-        ("[landing]\nurl = \"ftp://x/y\"\n", &["key landing.url", "s3://BUCKET/PREFIX"][..]),
-        ("[archive]\nurl = \"s3://user:canary@meters/x\"\n", &["key archive.url", "from the environment"]),
+        ("[landing]\nurl = \"ftp://x/y\"\n", &["landing.url", "s3://"][..]),
+        ("[archive]\nurl = \"s3://user:canary@meters/x\"\n", &["archive.url"]),
         ("[landing]\nobject_lock_days = 0\n", &["landing.object_lock_days"]),
         ("[objects]\nrequest_seconds = 0\n", &["objects.request_seconds"]),
         #[cfg(not(feature = "s3"))]
-        ("[landing]\nurl = \"s3://meters/x\"\n", &["line 2, column 7", "the feature `s3`", "--features"]),
+        ("[landing]\nurl = \"s3://meters/x\"\n", &["line 2, column 7", "--features s3"]),
         #[cfg(not(feature = "gcs"))]
-        ("[archive]\nurl = \"gs://meters/x\"\n", &["line 2, column 7", "the feature `gcs`", "--features"]),
+        ("[archive]\nurl = \"gs://meters/x\"\n", &["line 2, column 7", "--features gcs"]),
         #[cfg(not(feature = "azure"))]
-        ("[archive]\nurl = \"az://meters/x\"\n", &["line 2, column 7", "the feature `azure`", "--features"]),
+        ("[archive]\nurl = \"az://meters/x\"\n", &["line 2, column 7", "--features azure"]),
     ] {
         let home = Home::new();
         home.configure("greenstream.toml", text);
