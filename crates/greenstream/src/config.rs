@@ -11,8 +11,6 @@ use greenstream_core::Zone;
 use greenstream_core::decode::Feed;
 use toml::Table;
 
-use crate::objects::{Error as ObjectsError, Place, Settings};
-
 mod address;
 mod bounds;
 mod environment;
@@ -103,25 +101,6 @@ impl Keys {
 }
 
 impl Config {
-    /// Where the landing zone is, for a home that would have it in `folder`.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] where the URL or the settings cannot be used.
-    pub fn landing(&self, folder: PathBuf) -> Result<Place, ConfigError> {
-        let keys = &self.file.landing;
-        let settings = self.file.objects.settings(keys.object_lock_days);
-        place("landing.url", keys.url.as_deref(), &settings, folder)
-    }
-
-    /// Where the archive is, for a home that would have it in `folder`.
-    ///
-    /// # Errors
-    /// As [`Config::landing`].
-    pub fn archive(&self, folder: PathBuf) -> Result<Place, ConfigError> {
-        let settings = self.file.objects.settings(None);
-        place("archive.url", self.file.archive.url.as_deref(), &settings, folder)
-    }
-
     /// The token that callers of the service must show, if one is set.
     ///
     /// # Errors
@@ -161,11 +140,7 @@ impl Config {
         let unfit = bounds::check(&file);
         if unfit.is_empty() {
             problems.extend(parts::check(&file));
-            for (key, url) in [("landing.url", &file.landing.url), ("archive.url", &file.archive.url)] {
-                if let Some(Err(error @ ObjectsError::Url { .. })) = url.as_deref().map(Place::check) {
-                    problems.push(unplaced(key, &error));
-                }
-            }
+            problems.extend(places::check(&file));
         }
         problems.extend(unfit);
         problems.extend(named::check_secret_files(beside, &file));
@@ -257,13 +232,4 @@ fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
         format!("{kw} kW is no power"),
         "give a number of kW between -1e12 and 1e12",
     ))
-}
-
-fn place(key: &str, url: Option<&str>, settings: &Settings, folder: PathBuf) -> Result<Place, ConfigError> {
-    let Some(url) = url else { return Ok(Place::Folder(folder)) };
-    Place::open(url, settings).map_err(|error| unplaced(key, &error))
-}
-
-fn unplaced(key: &str, error: &ObjectsError) -> ConfigError {
-    ConfigError::new(ConfigProblem::Value, key, crate::process::with_causes(error), error.hint())
 }

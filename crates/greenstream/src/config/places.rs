@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Address, Config, ConfigError, ConfigProblem, ObjectsKeys};
+use super::{Address, Config, ConfigError, ConfigProblem, File, ObjectsKeys};
 use crate::objects::{Error as ObjectsError, Place, Settings};
 
 impl ObjectsKeys {
@@ -38,6 +38,16 @@ impl Config {
         let settings = self.file.objects.settings(None);
         place("archive.url", self.file.archive.url.as_ref(), &settings, folder)
     }
+}
+
+/// One for each place whose address cannot be one of an object store. Nothing is asked of the store.
+pub(super) fn check(file: &File) -> Vec<ConfigError> {
+    let places = [("landing.url", &file.landing.url), ("archive.url", &file.archive.url)];
+    let problem = |(key, url): (&str, &Option<Address>)| match Place::check(url.as_ref()?) {
+        Err(error @ ObjectsError::Url { .. }) => Some(unplaced(key, &error)),
+        _ => None,
+    };
+    places.into_iter().filter_map(problem).collect()
 }
 
 fn place(

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Address;
-use crate::objects::Settings;
 
 /// `[store]`
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -66,20 +65,6 @@ pub struct ObjectsKeys {
     pub retries_max: u32,
     /// Longest time for one request, in seconds; after as much in all no try begins. Default 30.
     pub request_seconds: u64,
-}
-
-impl ObjectsKeys {
-    /// For a place in a store, whose objects are locked for so many days (or as its bucket says).
-    #[must_use]
-    pub fn settings(&self, object_lock_days: Option<u32>) -> Settings {
-        Settings {
-            endpoint: self.endpoint.as_deref().map(str::to_owned),
-            region: self.region.clone(),
-            retries_max: self.retries_max,
-            request_seconds: self.request_seconds,
-            object_lock_days,
-        }
-    }
 }
 
 /// `[trigger]`
