@@ -73,16 +73,23 @@ fn an_interval_lies_within_the_years_1_to_9999_of_utc_whatever_its_clock_shows()
     ] {
         check_row(Some(zone), &format!("M,{row},1,kW"), &format!("M {expected}"));
     }
-    let feed: Feed = toml::from_str(
-        "name='f'\nlabel='end'\ninterval='15min'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n",
-    )
-    .unwrap();
-    for (at, expected) in [
-        ("0001-01-01T00:15:00Z", "1 M 0001-01-01T00:00:00Z 1"),
-        ("0001-01-01T00:14:59Z", "1 M ? timestamp_invalid"),
+    check_row(
+        None,
+        "M,9999-12-31T23:59:59.999999Z,1,kW",
+        "M 9999-12-31T23:59:59.999999Z timestamp_in_future",
+    );
+    let ends = "label='end'\ninterval='15min'";
+    let digits = "time_format='%Y%m%d%H%M'\ntime_zone='UTC'";
+    for (says, at, expected) in [
+        (ends, "0001-01-01T00:15:00Z", "0001-01-01T00:00:00Z 1"),
+        (ends, "0001-01-01T00:14:59Z", "? timestamp_invalid"),
+        (digits, "999912312359", "9999-12-31T23:59:00Z timestamp_in_future"),
+        (digits, "999912312400", "? timestamp_invalid"),
     ] {
+        let columns = "unit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'\n";
+        let feed: Feed = toml::from_str(&format!("name='f'\n{says}\n{columns}")).unwrap();
         let decoded = decode(&feed, None, "", format!("m,t,v\nM,{at},1\n").as_bytes()).unwrap();
-        assert_eq!(shown(&decoded), [expected], "{at}");
+        assert_eq!(shown(&decoded), [format!("1 M {expected}")], "{at}");
     }
 }
 
