@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/inbox/           files to land; they leave it once landed
 //! DIR/landing/         raw bytes and the journal: what to back up
-//! DIR/greenstream.db   the database
+//! DIR/greenstream.db   the database, unless it is a server's
 //! DIR/archive/         the tables behind the Parquet files
 //! DIR/receiving/       uploads over HTTP that are not whole yet; emptied at every start
 //! DIR/lock             held by the one process that may change any of it
@@ -11,6 +11,7 @@
 
 use crate::fence::Fence;
 use crate::landing::create_folder;
+use crate::store::Place;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ const COMMAND_BYTES_MAX: usize = 200;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
     folder: PathBuf,
+    database: Place,
 }
 
 impl Layout {
@@ -44,10 +46,19 @@ impl Layout {
         self.folder.join("landing")
     }
 
-    /// The database file.
+    /// The database: a file of the home, or what the configuration names.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.folder.join("greenstream.db")
+    pub const fn database(&self) -> &Place {
+        &self.database
+    }
+
+    /// The same home with its database elsewhere; where it is if none is given.
+    #[must_use]
+    pub fn with_database(mut self, place: Option<Place>) -> Layout {
+        if let Some(place) = place {
+            self.database = place;
+        }
+        self
     }
 
     /// The archive.
@@ -60,6 +71,10 @@ impl Layout {
     #[must_use]
     pub fn receiving(&self) -> PathBuf {
         self.folder.join("receiving")
+    }
+
+    fn of(folder: &Path) -> Layout {
+        Layout { folder: folder.to_owned(), database: Place::File(folder.join("greenstream.db")) }
     }
 
     fn lock(&self) -> PathBuf {
@@ -153,7 +168,7 @@ impl Home {
     /// # Errors
     /// [`HomeError::HomeBusy`] while another process holds it, [`HomeError::Io`].
     pub fn open(folder: &Path, command: &str) -> Result<Home, HomeError> {
-        let layout = Layout { folder: folder.to_owned() };
+        let layout = Layout::of(folder);
         create_folder(folder).map_err(|source| failed("create", folder, source))?;
         let lock = take_lock(&layout, command)?;
         let written = lock.metadata().map_err(|source| failed("look at", &layout.lock(), source))?;
@@ -172,13 +187,20 @@ impl Home {
         if !folder.is_dir() {
             return Err(HomeError::HomeMissing { folder: folder.to_owned() });
         }
-        Ok(Layout { folder: folder.to_owned() })
+        Ok(Layout::of(folder))
     }
 
     /// What every change of the home looks at first.
     #[must_use]
     pub fn fence(&self) -> Fence {
         self.fence.clone()
+    }
+
+    /// The same home with its database elsewhere; where it is if none is given.
+    #[must_use]
+    pub fn with_database(mut self, place: Option<Place>) -> Home {
+        self.layout = self.layout.with_database(place);
+        self
     }
 
     /// The paths.
@@ -238,8 +260,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::open(&dir.path().join("deep/home"), "greenstream run").unwrap();
         assert!(home.inbox().is_dir() && home.landing().is_dir() && home.archive().is_dir());
-        assert_eq!(home.database().file_name().unwrap(), "greenstream.db");
-        assert!(!home.database().exists());
+        assert_eq!(home.database().file().unwrap().file_name().unwrap(), "greenstream.db");
+        assert!(!home.database().file().unwrap().exists());
     }
 
     #[test]

@@ -48,7 +48,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let code = match &error {
             StoreError::TakenOver(_) => Code::TakenOver,
-            StoreError::Sqlite { .. } | StoreError::Log { .. } => Code::Database,
+            StoreError::Sqlite { .. } | StoreError::Postgres { .. } | StoreError::Log { .. } => {
+                Code::Database
+            }
             StoreError::Newer { .. } | StoreError::Older { .. } | StoreError::Rulebook { .. } => Code::Schema,
             StoreError::NotAStore { .. } => Code::NotADatabase,
             StoreError::Broken { .. } | StoreError::Unbalanced { .. } => Code::Internal,
@@ -202,16 +204,17 @@ pub fn program(cli: &Cli) -> String {
 
 /// The home's paths, for reading, whoever owns it.
 pub fn look(cli: &Cli) -> Result<Layout, Failure> {
-    Ok(Home::look(&cli.home)?)
+    let place = Config::place_of(&config_path(cli))?;
+    Ok(Home::look(&cli.home)?.with_database(place))
 }
 
 /// The database, for reading, whoever owns the home.
 pub fn reader(cli: &Cli) -> Result<Reader, Failure> {
-    let database = look(cli)?.database();
-    if !database.exists() {
+    let layout = look(cli)?;
+    if !Store::is_at(layout.database())? {
         return Err(empty(cli));
     }
-    Ok(Store::reader(&database)?)
+    Ok(Store::reader(layout.database())?)
 }
 
 /// The database for a decision: what a run that broke off has left in the journal is processed first, so that

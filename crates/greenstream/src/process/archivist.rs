@@ -15,7 +15,7 @@ use crate::config::File;
 use crate::fence::Fence;
 use crate::outage::{Outages, Part, pauses, room};
 use crate::queue::{Popped, Queue};
-use crate::store::{Reader, Store};
+use crate::store::{Place, Reader, Store};
 
 /// How long a set that is committed may take to arrive.
 const ARRIVAL_MAX: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ impl Archivist {
     /// When either cannot be read. An archive that is ahead of its database is begun anew.
     pub fn open(
         folder: &Path,
-        database: &Path,
+        database: &Place,
         store: Arc<Mutex<Store>>,
         config: &File,
         fence: Fence,

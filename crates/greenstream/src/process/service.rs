@@ -29,7 +29,7 @@ use crate::home::Home;
 use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source, name_of};
 use crate::outage::Outages;
 use crate::queue::Queue;
-use crate::store::{Log, Store};
+use crate::store::{Log, Place, Store};
 
 /// Journal entries that wait for a decoder.
 const JOBS_WAITING: usize = 4_096;
@@ -76,12 +76,13 @@ impl Service {
     pub fn open_telling(home: Home, config: Config, outages: Arc<Outages>) -> Result<Service, ProcessError> {
         // also after an outage, in which another process may have taken the home over
         home.fence().check()?;
-        Store::refuse_newer(&home.database())?;
+        let home = home.with_database(config.place()?);
+        Store::refuse_newer(home.database())?;
         super::rebuild::clear_leftovers(&home)?;
         let mut landing = Landing::open(&home.landing())?;
         landing.fenced_by(home.fence());
         journal_configuration(&mut landing, &config)?;
-        let (database, archive) = (home.database(), home.archive());
+        let (database, archive) = (home.database().clone(), home.archive());
         let telling = Telling { raising: true, outages };
         Service::over(home, config, landing, &database, &archive, telling)
     }
@@ -91,7 +92,7 @@ impl Service {
         home: Home,
         config: Config,
         landing: Landing,
-        database: &Path,
+        database: &Place,
         archive: &Path,
         telling: Telling,
     ) -> Result<Service, ProcessError> {
@@ -105,7 +106,8 @@ impl Service {
         let log = store.log()?;
         let store = Arc::new(Mutex::new(store));
         let committed = Arc::new(Committed::at(position.entry));
-        let past = Past::new(Store::reader(database)?, Arc::clone(&committed));
+        let reader = Store::reader(database)?.waiting_out(Arc::clone(&outages));
+        let past = Past::new(reader, Arc::clone(&committed));
         let library = Library::new(landing.objects(), Arc::clone(&rules));
         let judging =
             Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
@@ -288,7 +290,7 @@ impl Service {
     /// # Errors
     /// When the database cannot be read.
     pub fn configuration_notice(&self) -> Result<Option<String>, ProcessError> {
-        let held = Store::reader(&self.home.database())?.configuration()?;
+        let held = Store::reader(self.home.database())?.configuration()?;
         let current = self.landing.configuration().map(|held| held.version.to_string());
         Ok((held.is_some() && held != current).then(|| {
             format!(
