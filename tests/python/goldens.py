@@ -3,7 +3,8 @@
     python goldens.py BINARY
 
 For each folder of testdata/golden: ingests its uploads in order, compares the exported datasets with the golden's
-columns, and the SQLite views and both archive tables (deltalake, Polars, DuckDB, pandas) with the exports.
+columns, and the database's views and both archive tables (deltalake, Polars, DuckDB, pandas) with the exports. The database is a file of the home, or on
+the server that GREENSTREAM_TEST_STORE_URL names.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from readers import Failure, check_stores, export, run
+from readers import Failure, check_stores, configure, export, run
 
 GOLDEN = Path(__file__).resolve().parents[2] / "testdata" / "golden"
 DATASETS = {"readings": "readings", "error_queue": "error-queue", "superseded": "superseded"}
@@ -56,6 +57,7 @@ def check_golden(binary: str, folder: Path) -> int:
     arguments = (folder / "ARGS").read_text().split() if (folder / "ARGS").exists() else []
     with tempfile.TemporaryDirectory(prefix="greenstream-golden-") as scratch:
         home = Path(scratch)
+        configure(home)
         run(binary, home, "ingest", *arguments, *uploads)
         for name in DATASETS:
             check_dataset(binary, home, folder, name)

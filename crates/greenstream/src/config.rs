@@ -11,6 +11,8 @@ use greenstream_core::Zone;
 use greenstream_core::decode::Feed;
 use toml::Table;
 
+use crate::store::Database;
+
 mod address;
 mod bounds;
 mod environment;
@@ -27,6 +29,7 @@ pub mod registry;
 mod rulebook;
 mod secrets;
 mod services;
+mod store;
 mod table;
 mod token;
 
@@ -109,6 +112,23 @@ impl Config {
         Token::read(&self.beside, self.file.serve.token_file.as_deref())
     }
 
+    /// Where the database is; none for the file of the home.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names the key, and never the password.
+    pub fn database(&self) -> Result<Option<Database>, ConfigError> {
+        store::database(&self.file.store, &self.beside)
+    }
+
+    /// The same of a configuration of which nothing but the keys is read.
+    ///
+    /// # Errors
+    /// As [`Config::database`], and where the file is none.
+    pub fn database_of(path: &Path) -> Result<Option<Database>, ConfigError> {
+        let keys = Keys::read(path).map_err(|problems| first(path, problems))?;
+        store::database(&keys.file.store, path.parent().unwrap_or(Path::new(".")))
+    }
+
     /// A path of the configuration, which starts beside the file.
     #[must_use]
     pub fn beside(&self, path: &Path) -> PathBuf {
@@ -121,11 +141,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        Keys::read(path).and_then(|keys| Config::of(path, keys)).map_err(|problems| {
-            let nothing =
-                || ConfigError::new(ConfigProblem::File, path.display().to_string(), "it is wrong", "");
-            problems.into_iter().next().unwrap_or_else(nothing)
-        })
+        Keys::read(path).and_then(|keys| Config::of(path, keys)).map_err(|problems| first(path, problems))
     }
 
     /// Looks at what the keys mean, and reads what they name.
@@ -155,6 +171,12 @@ impl Config {
             _ => Err(problems.into_iter().map(|error| origins.locate(error, &registry_path)).collect()),
         }
     }
+}
+
+/// The first of several problems.
+fn first(path: &Path, problems: Vec<ConfigError>) -> ConfigError {
+    let nothing = || ConfigError::new(ConfigProblem::File, path.display().to_string(), "it is wrong", "");
+    problems.into_iter().next().unwrap_or_else(nothing)
 }
 
 /// What decides verdicts, of the keys and the files that they name.

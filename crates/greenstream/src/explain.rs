@@ -13,7 +13,7 @@ use crate::change::{Meter, Status};
 use crate::config::{Config, Rulebook};
 use crate::landing::{Failure, Zone};
 use crate::process::ProcessError;
-use crate::store::{ErrorRow, Filter, Reader, StoreError};
+use crate::store::{Database, ErrorRow, Filter, Reader, StoreError};
 use crate::text::plain;
 
 /// How far around a reading other readings are looked at: what the rules need, both ways.
@@ -113,7 +113,7 @@ pub fn life(
         meter: meter.to_owned(),
         ts,
         verdict: now.as_ref().map_or_else(|| "no accepted row".to_owned(), shown),
-        places: places(now.as_ref(), ts),
+        places: places(reader.database(), now.as_ref(), ts),
         rules: now.map(|now| numbers(&now, &series, limits, origins.len())).unwrap_or_default(),
         rows: origins,
         history,
@@ -238,14 +238,18 @@ fn fate(reading: &Reading) -> String {
     }
 }
 
-fn places(now: Option<&Reading>, ts: Ts) -> Vec<String> {
+fn places(database: &Database, now: Option<&Reading>, ts: Ts) -> Vec<String> {
+    let database = match database {
+        Database::File(_) => "greenstream.db".to_owned(),
+        server @ Database::Server(_) => server.to_string(),
+    };
     let (year, month, day) = ts.date();
     let date = format!("{year:04}-{month:02}-{day:02}");
     match now.map(|now| now.standing.reason()) {
         Some(None) => {
-            vec!["greenstream.db, view readings".to_owned(), format!("archive/readings/date={date}/")]
+            vec![format!("{database}, view readings"), format!("archive/readings/date={date}/")]
         }
-        _ => vec!["greenstream.db, view error_queue".to_owned(), format!("archive/error_queue/date={date}/")],
+        _ => vec![format!("{database}, view error_queue"), format!("archive/error_queue/date={date}/")],
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/inbox/           files to land; they leave it once landed
 //! DIR/landing/         raw bytes and the journal: what to back up
-//! DIR/greenstream.db   the database
+//! DIR/greenstream.db   the database, unless it is a server's
 //! DIR/archive/         the tables behind the Parquet files
 //! DIR/receiving/       uploads over HTTP that are not whole yet; emptied at every start
 //! DIR/fetching/        objects of the inbox bucket that are not whole yet; emptied at every start
@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::fence::Fence;
 use crate::landing::create_folder;
 use crate::objects::Place;
+use crate::store::Database;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ const COMMAND_BYTES_MAX: usize = 200;
 pub struct Layout {
     folder: PathBuf,
     landing: Place,
+    database: Database,
     archive: Place,
 }
 
@@ -34,17 +36,22 @@ impl Layout {
     /// A home with everything in its folder.
     fn within(folder: &Path) -> Layout {
         let place = |name: &str| Place::Folder(folder.join(name));
-        Layout { landing: place("landing"), archive: place("archive"), folder: folder.to_owned() }
+        Layout {
+            landing: place("landing"),
+            database: Database::File(folder.join("greenstream.db")),
+            archive: place("archive"),
+            folder: folder.to_owned(),
+        }
     }
 
-    /// The same with landing zone and archive where the configuration has them.
+    /// The same with landing zone, database and archive where the configuration has them.
     ///
     /// # Errors
-    /// A [`ConfigError`] where a URL or the settings of the object stores cannot be used.
+    /// A [`ConfigError`] where a URL or the settings of a service cannot be used.
     pub fn placed(self, config: &Config) -> Result<Layout, ConfigError> {
         let landing = config.landing(self.folder.join("landing"))?;
         let archive = config.archive(self.folder.join("archive"))?;
-        Ok(Layout { landing, archive, ..self })
+        Ok(Layout { landing, archive, ..self }.with_database(config.database()?))
     }
 
     /// Where the landing zone is: in the home, in another folder or in a bucket.
@@ -77,10 +84,19 @@ impl Layout {
         self.folder.join("landing")
     }
 
-    /// The database file.
+    /// The database: a file of the home, or what the configuration names.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.folder.join("greenstream.db")
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The same home with its database elsewhere; where it is if none is given.
+    #[must_use]
+    pub fn with_database(mut self, database: Option<Database>) -> Layout {
+        if let Some(database) = database {
+            self.database = database;
+        }
+        self
     }
 
     /// The archive, where it is in the home.
@@ -214,7 +230,7 @@ impl Home {
         Ok(Layout::within(folder))
     }
 
-    /// The same home with landing zone and archive where the configuration has them.
+    /// The same home with landing zone, database and archive where the configuration has them.
     ///
     /// # Errors
     /// As [`Layout::placed`].
@@ -285,8 +301,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::open(&dir.path().join("deep/home"), "greenstream run").unwrap();
         assert!(home.inbox().is_dir() && home.landing().is_dir() && home.archive().is_dir());
-        assert_eq!(home.database().file_name().unwrap(), "greenstream.db");
-        assert!(!home.database().exists());
+        assert_eq!(home.database().file().unwrap().file_name().unwrap(), "greenstream.db");
+        assert!(!home.database().file().unwrap().exists());
     }
 
     #[test]

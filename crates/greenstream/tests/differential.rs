@@ -5,12 +5,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "common/store.rs"]
+mod store;
+
 use std::collections::{BTreeMap, btree_map};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
 
-use greenstream::config::Config;
+use greenstream::config::{Address, Config};
 use greenstream::dataset::{Dataset, rows};
 use greenstream::home::Home;
 use greenstream::landing::{Action, Body, DecisionBody, Incoming, Landed, Landing, RetryBody, Source};
@@ -22,6 +25,8 @@ use greenstream_model::{Configuration, Decision, Entry, State, Upload, evaluate,
 
 /// Worlds of each kind in an ordinary run.
 const SEEDS: Range<u64> = 0..40;
+/// The same on a server, where each way has a database made for it.
+const SEEDS_ON_SERVER: Range<u64> = 0..4;
 /// Differing rows shown of a dataset.
 const SHOWN: usize = 4;
 /// Failing worlds described; the others are only named.
@@ -128,7 +133,9 @@ fn check(kind: &str, world: fn(u64) -> World) {
 
 #[expect(clippy::disallowed_methods, reason = "a test is told its worlds by the environment")]
 fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("GREENSTREAM_SEEDS") else { return SEEDS };
+    let Ok(text) = std::env::var("GREENSTREAM_SEEDS") else {
+        return if store::server().is_some() { SEEDS_ON_SERVER } else { SEEDS };
+    };
     let (from, to) =
         text.split_once("..").unwrap_or_else(|| panic!("GREENSTREAM_SEEDS={text} is not FROM..TO"));
     let seeds = from.parse().unwrap()..to.parse().unwrap();
@@ -143,7 +150,9 @@ fn differences(seed: u64, world: &World) -> String {
     let mut text = String::new();
     for way in WAYS {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(folder.path(), &world.configuration, way);
+        let mut config = config(folder.path(), &world.configuration, way);
+        let database = store::Database::new();
+        config.file.store.url = database.as_ref().map(|database| Address::new(database.url()));
         let home = Home::open(folder.path(), "differential").unwrap();
         match run(home, &config, &parts(seed, &steps, way)) {
             Ok(home) => {
@@ -355,7 +364,7 @@ fn write(landing: &mut Landing, step: &Step) -> Result<(), ProcessError> {
 }
 
 fn compare(text: &mut String, way: Way, home: &Home, expected: &State) {
-    let reader = Store::reader(&home.database()).unwrap();
+    let reader = Store::reader(home.database()).unwrap();
     for (dataset, expected) in [
         (Dataset::Readings, &expected.readings),
         (Dataset::Measured, &expected.measured),

@@ -81,7 +81,7 @@ fn readings(feed: &str, uploads: &[String], one_by_one: bool) -> Vec<[String; 4]
 }
 
 fn exported(home: &Home) -> Vec<[String; 4]> {
-    let reader = Store::reader(&home.database()).unwrap();
+    let reader = Store::reader(home.database()).unwrap();
     let mut all = Vec::new();
     for dataset in [Dataset::Readings, Dataset::ErrorQueue] {
         let names: Vec<&str> = dataset.columns().iter().map(|(name, _)| *name).collect();

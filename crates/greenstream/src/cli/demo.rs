@@ -57,7 +57,7 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     println!("2. The pipeline: landing, decode, five rules, database, archive");
     let processing = Instant::now();
     ingest::load(&mut service, &scan_paths(&[uploads])?, &Given::default())?;
-    let reader = Store::reader(&service.home().database())?;
+    let reader = Store::reader(service.home().database())?;
     accounting(&reader, processing.elapsed().as_secs_f64())?;
 
     println!("3. What was injected, and what was found");

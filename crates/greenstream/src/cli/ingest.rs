@@ -90,7 +90,7 @@ fn follow(progress: &Progress, bar: &indicatif::ProgressBar, done: &std::sync::a
 }
 
 fn report(cli: &Cli, service: &Service, loaded: &LoadedFiles, took: Duration) -> Result<ExitCode, Failure> {
-    let reader = Store::reader(&service.home().database())?;
+    let reader = Store::reader(service.home().database())?;
     let mut code = ExitCode::SUCCESS;
     let mut listing =
         Listing::new(&["file", "upload", "status", "rows", "stored", "quarantined", "superseded", "note"]);

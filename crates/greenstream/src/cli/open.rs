@@ -50,7 +50,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let code = match &error {
             StoreError::TakenOver(_) => Code::TakenOver,
-            StoreError::Sqlite { .. } | StoreError::Log { .. } => Code::Database,
+            StoreError::Sqlite { .. } | StoreError::Postgres { .. } | StoreError::Log { .. } => {
+                Code::Database
+            }
             StoreError::Newer { .. } | StoreError::Older { .. } | StoreError::Rulebook { .. } => Code::Schema,
             StoreError::NotAStore { .. } => Code::NotADatabase,
             StoreError::Broken { .. } | StoreError::Unbalanced { .. } => Code::Internal,
@@ -220,7 +222,8 @@ pub fn program(cli: &Cli) -> String {
 
 /// The home's paths, for reading, whoever owns it.
 pub fn look(cli: &Cli) -> Result<Layout, Failure> {
-    Ok(Home::look(&cli.home)?)
+    let database = Config::database_of(&config_path(cli))?;
+    Ok(Home::look(&cli.home)?.with_database(database))
 }
 
 /// The same with landing zone and archive where the configuration has them.
@@ -230,11 +233,11 @@ pub fn placed(cli: &Cli) -> Result<Layout, Failure> {
 
 /// The database, for reading, whoever owns the home.
 pub fn reader(cli: &Cli) -> Result<Reader, Failure> {
-    let database = look(cli)?.database();
-    if !database.exists() {
+    let layout = look(cli)?;
+    if !Store::is_at(layout.database())? {
         return Err(empty(cli));
     }
-    Ok(Store::reader(&database)?)
+    Ok(Store::reader(layout.database())?)
 }
 
 /// The database for a decision: what a run that broke off has left in the journal is processed first, so that

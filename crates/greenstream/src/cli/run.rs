@@ -11,7 +11,8 @@ use clap::Args;
 use super::code::Code;
 use super::{Cli, Failure, open};
 use crate::alert;
-use crate::config::Token;
+use crate::config::{Config, Token};
+use crate::home::Home;
 use crate::outage::{Outages, Part, pauses};
 use crate::process::{Arrivals, ProcessError, Service, watch_silence};
 use crate::trigger::{Bell, Inbox, Intake, Posts, Sources, intake};
@@ -44,8 +45,8 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     // what cannot be served is told before anything changes
     let token = config.token()?;
     web::address(&config.file.serve.listen, token.is_some())?;
-    let home = crate::home::Home::open(&cli.home, "greenstream run")?;
-    let service = Service::open(home, config)?;
+    let home = Home::open(&cli.home, "greenstream run")?;
+    let service = open_when_free(&home, &config)?;
     let service = if service.configuration_notice()?.is_some() {
         tracing::info!("the configuration has changed: judging everything again before taking new files");
         service.rejudge()?
@@ -53,6 +54,22 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
         service
     };
     serve_until_stopped(cli, service, token)
+}
+
+/// Opens a home as soon as no other process has its database: a second machine stands by until the first is
+/// gone.
+fn open_when_free(home: &Home, config: &Config) -> Result<Service, ProcessError> {
+    let mut is_told = false;
+    loop {
+        match Service::open(home.clone(), config.clone()) {
+            Err(ProcessError::Store(error)) if error.is_held() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("{}; waiting for it to end", open::with_causes(&error));
+                }
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Serves a home until Ctrl-C or a termination signal: inbox, uploads, alerts, pages, metrics. What passes
@@ -122,7 +139,7 @@ fn serve_through_outages(
             (pauses, damages) = (crate::outage::pauses(), 0);
         }
         service = loop {
-            failed = failed.or_unreadable(&home.database());
+            failed = failed.or_unreadable(home.database());
             // a disk that has just come back may have spoiled the last answer
             damages += u32::from(failed.is_damage());
             let may_pass = failed.is_transient() || failed.is_damage() && damages < DAMAGES_MAX;

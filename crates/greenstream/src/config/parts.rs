@@ -7,7 +7,7 @@ use super::{ConfigError, ConfigProblem, File};
 /// The cargo feature that a key's address needs, and whether this build has it.
 fn part(key: &str, scheme: &str) -> Option<(&'static str, bool)> {
     Some(match (key, scheme) {
-        ("store.url", _) => ("postgres", false),
+        ("store.url", _) => ("postgres", true),
         ("trigger.sqs.queue_url", _) => ("sqs", cfg!(feature = "sqs")),
         ("trigger.nats.url", _) => ("nats", cfg!(feature = "nats")),
         ("landing.url" | "archive.url" | "inbox.url", "s3") => ("s3", cfg!(feature = "s3")),

@@ -1,6 +1,5 @@
 //! The thread that keeps the archive: takes committed change sets, and decides when to write.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use crate::fence::Fence;
 use crate::objects::Place;
 use crate::outage::{Outages, Part, pauses, room};
 use crate::queue::{Popped, Queue};
-use crate::store::{Reader, Store};
+use crate::store::{Database, Reader, Store};
 
 /// How long a set that is committed may take to arrive.
 const ARRIVAL_MAX: Duration = Duration::from_secs(60);
@@ -59,7 +58,7 @@ impl Archivist {
     /// When either cannot be read. An archive that is ahead of its database is begun anew.
     pub fn open(
         place: &Place,
-        database: &Path,
+        database: &Database,
         store: Arc<Mutex<Store>>,
         config: &File,
         fence: Fence,

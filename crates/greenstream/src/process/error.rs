@@ -1,13 +1,11 @@
 //! How processing fails: a bad world, never bad data.
 
-use std::path::Path;
-
 use crate::archive::Error as ArchiveError;
 use crate::config::ConfigError;
 use crate::fence::TakenOver;
 use crate::landing::Error as LandingError;
 use crate::outage::Part;
-use crate::store::StoreError;
+use crate::store::{Database, StoreError};
 
 /// An error with all its causes, in one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
@@ -80,7 +78,8 @@ impl ProcessError {
     /// The same, or, where a database seems to be damaged, what the system says when the file is read: a disk
     /// that fails to read may mend, damage does not.
     #[must_use]
-    pub fn or_unreadable(self, database: &Path) -> ProcessError {
+    pub fn or_unreadable(self, database: &Database) -> ProcessError {
+        let Some(database) = database.file() else { return self };
         if !matches!(&self, ProcessError::Store(error) if error.is_damage()) {
             return self;
         }

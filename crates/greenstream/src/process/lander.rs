@@ -181,9 +181,12 @@ impl Lander<'_> {
                 return Ok(None);
             }
         }
-        let store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let reader = Store::reader(store.path())?;
-        Ok(Some(reader.upload(upload)?.is_some_and(|row| row.status == UploadStatus::Dead)))
+        let place = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner).database().clone();
+        match Store::reader(place).and_then(|reader| reader.upload(upload)) {
+            Ok(row) => Ok(Some(row.is_some_and(|row| row.status == UploadStatus::Dead))),
+            Err(error) if self.patient && error.is_transient() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Lands files of the inbox, after those that could not land before. A full disk refuses files, not the

@@ -61,7 +61,7 @@ impl Source for StoreSource<'_> {
             sink(ErrorRow {
                 upload: row.upload,
                 row_number: row.row_number,
-                meter: row.meter.map_or(row.meter_text, |meter| self.name(meter)),
+                meter: row.meter.map_or(&row.meter_text, |meter| self.name(meter)),
                 ts: row.ts,
                 kw: row.kw,
                 reason: row.reason,

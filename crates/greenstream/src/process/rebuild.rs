@@ -16,7 +16,7 @@ use crate::failpoint::{self, Step};
 use crate::home::{Home, Layout};
 use crate::landing::Landing;
 use crate::objects::Place;
-use crate::store::{Filter, Reader, Store};
+use crate::store::{Database, Filter, Reader, Store};
 
 /// Rows of one side that wait while the other is read.
 const AHEAD: usize = 1_024;
@@ -54,9 +54,8 @@ impl Service {
     /// The parts' own; the old database and archive stay until the new ones are complete.
     pub fn rebuild(home: Home, config: &Config, check: bool) -> Result<(Rebuilt, Home), ProcessError> {
         let home = home.placed(config)?;
-        let database = home.database();
-        let archive = local(&home);
-        let (new_database, new_archive) = (beside(&database), beside(&archive));
+        let (database, archive) = (home.database().clone(), local(&home));
+        let (new_database, new_archive) = (database.beside(), beside(&archive));
         Store::refuse_newer(&database)?;
         clear(&new_database, &new_archive)?;
         let mut landing = Landing::open(home.landing_place().clone())?;
@@ -80,7 +79,7 @@ impl Service {
             return Ok((rebuilt, home));
         }
         service.finish()?;
-        if database.exists() {
+        if Store::is_at(&database)? {
             let store = service.store();
             store.lock().unwrap_or_else(PoisonError::into_inner).adopt(&database)?;
         }
@@ -146,9 +145,14 @@ fn files_of(database: &Path) -> [PathBuf; 3] {
     [database.to_owned(), with("-wal"), with("-shm")]
 }
 
-fn clear(database: &Path, archive: &Path) -> Result<(), ProcessError> {
-    for file in files_of(database) {
-        gone(&file, fs::remove_file(&file))?;
+fn clear(database: &Database, archive: &Path) -> Result<(), ProcessError> {
+    match database {
+        Database::File(database) => {
+            for file in files_of(database) {
+                gone(&file, fs::remove_file(&file))?;
+            }
+        }
+        Database::Server(_) => Store::remove(database)?,
     }
     gone(archive, fs::remove_dir_all(archive))
 }
@@ -158,27 +162,34 @@ fn clear(database: &Path, archive: &Path) -> Result<(), ProcessError> {
 /// that is not its own. A crash in between leaves the old database or the new one without an archive,
 /// which the next start writes from it.
 fn swap(
-    database: &Path,
-    new_database: &Path,
+    database: &Database,
+    new_database: &Database,
     archive: &Path,
     new_archive: &Path,
 ) -> Result<(), ProcessError> {
     // the old one's log must not be taken for the new one's, nor the new one's stay behind
-    for settled in [database, new_database] {
+    for settled in [database, new_database].into_iter().filter_map(Database::file) {
         settle(settled)?;
     }
-    let [_, log, shared] = files_of(database);
     let step = |step: Step, path: &Path, work: &dyn Fn() -> io::Result<()>| {
         let folder = path.parent().unwrap_or(path);
         let durably = || work().and_then(|()| fs::File::open(folder)?.sync_all());
         failpoint::around_io(step, durably).map_err(|source| failed(path, source))
     };
     step(Step::SwapOut, archive, &|| put_aside(archive))?;
-    step(Step::SwapDatabase, database, &|| {
-        unless_missing(fs::remove_file(&log))?;
-        unless_missing(fs::remove_file(&shared))?;
-        fs::rename(new_database, database)
-    })?;
+    match (database, new_database) {
+        (Database::File(database), Database::File(new_database)) => {
+            step(Step::SwapDatabase, database, &|| {
+                let [_, log, shared] = files_of(database);
+                unless_missing(fs::remove_file(&log))?;
+                unless_missing(fs::remove_file(&shared))?;
+                fs::rename(new_database, database)
+            })?
+        }
+        _ => failpoint::around(Step::SwapDatabase, ProcessError::failing, || {
+            Ok(Store::replace(database, new_database)?)
+        })?,
+    }
     step(Step::SwapArchive, archive, &|| match fs::rename(new_archive, archive) {
         // a volume of its own: the archive is written there from the database
         Err(error) if is_own_volume(&error) => fs::remove_dir_all(new_archive),
@@ -208,7 +219,7 @@ fn settle(database: &Path) -> Result<(), ProcessError> {
 /// Removes what a rebuild left that did not come to its end.
 pub(super) fn clear_leftovers(home: &Layout) -> Result<(), ProcessError> {
     let archive = local(home);
-    clear(&beside(&home.database()), &beside(&archive))?;
+    clear(&home.database().beside(), &beside(&archive))?;
     clear_aside(&archive).map_err(|source| ProcessError::Io { path: archive, source })
 }
 
@@ -233,9 +244,9 @@ fn compare_one(stored: &Reader, rebuilt: &Reader, dataset: Dataset) -> Result<Di
     // a reader is not shared between threads: the stored side is read here, by turns
     std::thread::scope(|scope| {
         let merged = scope.spawn(move || merge(dataset, &stored_rows, &rebuilt_rows));
-        let path = rebuilt.path().to_owned();
+        let place = rebuilt.database().clone();
         let other = scope.spawn(move || {
-            let reader = Store::reader(&path)?;
+            let reader = Store::reader(&place)?;
             feed(&reader, send_rebuilt)
         });
         feed(stored, send_stored)?;

@@ -30,7 +30,7 @@ use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, 
 use crate::objects::Place;
 use crate::outage::Outages;
 use crate::queue::Queue;
-use crate::store::{Log, Store};
+use crate::store::{Database, Log, Store};
 
 /// Journal entries that wait for a decoder.
 const JOBS_WAITING: usize = 4_096;
@@ -78,12 +78,12 @@ impl Service {
         // also after an outage, in which another process may have taken the home over
         home.fence().check()?;
         let home = home.placed(&config)?;
-        Store::refuse_newer(&home.database())?;
+        Store::refuse_newer(home.database())?;
         super::rebuild::clear_leftovers(&home)?;
         let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
         journal_configuration(&mut landing, &config)?;
-        let (database, archive) = (home.database(), home.archive_place().clone());
+        let (database, archive) = (home.database().clone(), home.archive_place().clone());
         let telling = Telling { raising: true, outages };
         Service::over(home, config, landing, &database, &archive, telling)
     }
@@ -93,7 +93,7 @@ impl Service {
         home: Home,
         config: Config,
         landing: Landing,
-        database: &Path,
+        database: &Database,
         archive: &Place,
         telling: Telling,
     ) -> Result<Service, ProcessError> {
@@ -107,7 +107,8 @@ impl Service {
         let log = store.log()?;
         let store = Arc::new(Mutex::new(store));
         let committed = Arc::new(Committed::at(position.entry));
-        let past = Past::new(Store::reader(database)?, Arc::clone(&committed));
+        let reader = Store::reader(database)?.waiting_out(Arc::clone(&outages));
+        let past = Past::new(reader, Arc::clone(&committed));
         let library = Library::new(landing.objects(), Arc::clone(&rules));
         let judging =
             Judging::new(past, Arc::clone(&rules), library, config.file.sizes.window_readings, raising)?;
@@ -290,7 +291,7 @@ impl Service {
     /// # Errors
     /// When the database cannot be read.
     pub fn configuration_notice(&self) -> Result<Option<String>, ProcessError> {
-        let held = Store::reader(&self.home.database())?.configuration()?;
+        let held = Store::reader(self.home.database())?.configuration()?;
         let current = self.landing.configuration().map(|held| held.version.to_string());
         Ok((held.is_some() && held != current).then(|| {
             format!(

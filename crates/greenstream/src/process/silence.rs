@@ -1,6 +1,5 @@
 //! The silence of meters, brought up to the readings once a batch is through, with its alerts.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use super::error::ProcessError;
 use crate::change::{Episode, EpisodeKind};
 use crate::clock;
 use crate::quality::{Silence, silence};
-use crate::store::{SilenceChange, Store};
+use crate::store::{Database, SilenceChange, Store};
 
 /// How often a running service looks for silent meters. Silence is a matter of days, and a look costs some
 /// tenths of a second in a home of 50,000 meters and 30 days.
@@ -24,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the database cannot be read or written.
 pub fn refresh(store: &Mutex<Store>, raising: bool) -> Result<(), ProcessError> {
-    let path = store.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned();
-    if let Some(change) = change(&path, raising)? {
+    let place = store.lock().unwrap_or_else(PoisonError::into_inner).database().clone();
+    if let Some(change) = change(&place, raising)? {
         // the lock is not held while readings are looked at: the writer must not wait for it
         store.lock().unwrap_or_else(PoisonError::into_inner).silence(&change)?;
     }
@@ -33,7 +32,7 @@ pub fn refresh(store: &Mutex<Store>, raising: bool) -> Result<(), ProcessError> 
 }
 
 /// What has changed since silence was last looked at; none where the store is where it was.
-fn change(database: &Path, raising: bool) -> Result<Option<SilenceChange>, ProcessError> {
+fn change(database: &Database, raising: bool) -> Result<Option<SilenceChange>, ProcessError> {
     let reader = Store::reader(database)?;
     let snapshot = reader.snapshot()?;
     let entry = snapshot.position()?.entry;

@@ -65,7 +65,9 @@ impl Writer {
         let mut problem = with_causes(error);
         if error.is_full() {
             let rows: usize = sets.iter().map(|set| set.weight()).sum();
-            problem += &room(self.store().path(), rows as u64 * ROW_BYTES);
+            if let Some(file) = self.store().database().file() {
+                problem += &room(file, rows as u64 * ROW_BYTES);
+            }
         }
         self.outages.fail(Part::Database, problem, error.hint());
     }

@@ -1,7 +1,6 @@
 //! What completeness measures by: when each meter began, how far its feed has come, when uploads landed.
 
 use std::ops::{Deref, RangeInclusive};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -12,7 +11,7 @@ use super::landings::Landings;
 use super::{MeterDay, day, reached, rules};
 use crate::change::Meter;
 use crate::config::Rules;
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Database, Reader, Store, StoreError};
 
 /// Meter days that are held at once to bring them into order: about 200 MB.
 const HELD: usize = 2_000_000;
@@ -124,9 +123,9 @@ impl<'r> Survey<'r> {
             let workers: Vec<_> = meters
                 .chunks(part)
                 .map(|part| {
-                    let (fleet, path) = (Arc::clone(&self.fleet), self.reader.path().to_owned());
+                    let (fleet, place) = (Arc::clone(&self.fleet), self.reader.database().clone());
                     let (days, send) = (days.clone(), send.clone());
-                    scope.spawn(move || count_part(fleet, &path, part, days, &send))
+                    scope.spawn(move || count_part(fleet, &place, part, days, &send))
                 })
                 .collect();
             drop(send);
@@ -245,12 +244,12 @@ impl Fleet {
 /// One thread's share of the meters, sent in batches.
 fn count_part(
     fleet: Arc<Fleet>,
-    path: &Path,
+    place: &Database,
     meters: &[Meter],
     days: RangeInclusive<i32>,
     send: &SyncSender<Vec<MeterDay>>,
 ) -> Result<(), StoreError> {
-    let reader = Store::reader(path)?;
+    let reader = Store::reader(place)?;
     let snapshot = reader.snapshot()?;
     let survey = Survey { reader: &snapshot, fleet };
     let mut batch = Vec::with_capacity(BATCH);

@@ -1,8 +1,8 @@
 //! Questions of `verify`: every row by its upload, whatever stands there.
 
 use greenstream_core::{Flags, Power, Reading, Reason, Ts};
-use rusqlite::params;
 
+use super::db::params;
 use super::error::{Doing, StoreError};
 use super::reader::Reader;
 use super::rows;
@@ -37,7 +37,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read, as for every question here.
     pub fn last_upload(&self) -> Result<u32, StoreError> {
-        Ok(self.one("SELECT coalesce(max(upload), 0) FROM t_upload", [], |row| row.get(0))?.unwrap_or(0))
+        Ok(self.one("SELECT coalesce(max(upload), 0) FROM t_upload", &[], |row| row.get(0))?.unwrap_or(0))
     }
 
     /// Rows of the error queue and superseded rows that are of no upload from 1 to `last`.
@@ -47,7 +47,7 @@ impl Reader {
     pub fn rows_beyond(&self, last: u32) -> Result<u64, StoreError> {
         let sql = "SELECT (SELECT count(*) FROM t_error WHERE upload > ?1 OR upload < 1)
                  + (SELECT count(*) FROM t_superseded WHERE upload > ?1 OR upload < 1)";
-        Ok(self.one(sql, [last], |row| rows::count(row, 0))?.unwrap_or(0))
+        Ok(self.one(sql, params![last], |row| rows::count(row, 0))?.unwrap_or(0))
     }
 
     /// The rows of an upload about which a decision stands.
@@ -56,7 +56,7 @@ impl Reader {
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn decided_rows(&self, upload: u32) -> Result<Vec<u32>, StoreError> {
         let sql = "SELECT row_number FROM t_decision WHERE upload = ?1 AND status <> 0 ORDER BY row_number";
-        self.all(sql, [upload], |row| row.get(0))
+        self.all(sql, params![upload], |row| row.get(0))
     }
 
     /// Every (upload, row) about which a decision stands.
@@ -65,7 +65,7 @@ impl Reader {
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn all_decided_rows(&self) -> Result<Vec<(u32, u32)>, StoreError> {
         let sql = "SELECT upload, row_number FROM t_decision WHERE status <> 0";
-        self.all(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        self.all(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// The entries of the error queue that are rows of an upload, by row.
@@ -76,11 +76,11 @@ impl Reader {
         self.all(
             "SELECT row_number, meter, coalesce(meter_text, ''), ts, kw, reason, flags, status, raw
              FROM t_error WHERE upload = ?1 ORDER BY row_number",
-            [upload],
+            params![upload],
             |row| {
                 Ok(StoredError {
                     row_number: row.get(0)?,
-                    meter: row.get::<_, Option<u32>>(1)?.map(Meter),
+                    meter: row.get::<Option<u32>>(1)?.map(Meter),
                     meter_text: row.get(2)?,
                     ts: rows::optional_ts(row, 3)?,
                     kw: rows::power(row, 4)?,
@@ -100,7 +100,7 @@ impl Reader {
     pub fn superseded_of(&self, upload: u32) -> Result<Vec<SupersededRow>, StoreError> {
         self.all(
             "SELECT row_number, meter, ts, kw, flags FROM t_superseded WHERE upload = ?1 ORDER BY row_number",
-            [upload],
+            params![upload],
             |row| {
                 Ok(SupersededRow {
                     upload,
@@ -119,17 +119,18 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn readings_of(&self, upload: u32) -> Result<Vec<(Meter, Reading)>, StoreError> {
-        let sql = format!("SELECT {} FROM t_reading r WHERE r.upload = ?1", rows::READING_COLUMNS);
+        let sql = format!("SELECT {} FROM t_reading r WHERE r.upload = ?1", self.reading_columns());
         self.all(&sql, params![upload], |row| Ok((Meter(row.get(6)?), rows::reading(row)?)))
     }
 
-    /// What SQLite finds wrong with its own file, at most `limit` problems.
+    /// What SQLite finds wrong with its own file, at most `limit` problems. A server looks after its own.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read at all.
     pub fn quick_check(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let Some(conn) = self.db().sqlite() else { return Ok(Vec::new()) };
         let check = || {
-            let mut check = self.conn().prepare(&format!("PRAGMA quick_check({limit})"))?;
+            let mut check = conn.prepare(&format!("PRAGMA quick_check({limit})"))?;
             let found: rusqlite::Result<Vec<String>> = check.query_map([], |row| row.get(0))?.collect();
             found
         };

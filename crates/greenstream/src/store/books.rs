@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use greenstream_core::{Reading, Reason, Standing};
-use rusqlite::{Connection, params};
 
-use super::error::{Doing, StoreError};
+use super::db::{Db, params};
+use super::error::{Doing, Fault, StoreError};
 use super::types::UploadStatus;
 use crate::change::{BookEntry, ChangeSet, Status};
 
@@ -93,29 +93,25 @@ impl Books {
 }
 
 /// Adds the differences to the upload's counters; false where the upload is not known.
-pub(super) fn add(conn: &Connection, entry: &BookEntry) -> rusqlite::Result<bool> {
-    let changed = conn
-        .prepare_cached(
-            "UPDATE t_upload SET stored = stored + ?2, quarantined = quarantined + ?3,
-                 superseded = superseded + ?4 WHERE upload = ?1",
-        )?
-        .execute(params![entry.upload, entry.stored, entry.quarantined, entry.superseded])?;
+pub(super) fn add(db: &Db, entry: &BookEntry) -> Result<bool, Fault> {
+    let changed = db.execute(
+        "UPDATE t_upload SET stored = stored + ?2, quarantined = quarantined + ?3,
+             superseded = superseded + ?4 WHERE upload = ?1",
+        params![entry.upload, entry.stored, entry.quarantined, entry.superseded],
+    )?;
     Ok(changed == 1)
 }
 
 /// Refuses to leave an upload whose rows do not add up: all of them have a disposition once it is
 /// done, and it has none before that.
-pub(super) fn check_balance(conn: &Connection, upload: u32) -> Result<(), StoreError> {
-    let (status, rows, stored, quarantined, superseded): (u8, i64, i64, i64, i64) = conn
-        .prepare_cached(
-            "SELECT status, rows, stored, quarantined, superseded FROM t_upload WHERE upload = ?1",
-        )
-        .and_then(|mut select| {
-            select.query_row([upload], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            })
+pub(super) fn check_balance(db: &Db, upload: u32) -> Result<(), StoreError> {
+    let sql = "SELECT status, rows, stored, quarantined, superseded FROM t_upload WHERE upload = ?1";
+    let books: (u8, i64, i64, i64, i64) = db
+        .row(sql, params![upload], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })
         .doing("be balanced")?;
+    let (status, rows, stored, quarantined, superseded) = books;
     let done = status == UploadStatus::Done as u8;
     let adds_up = rows == stored + quarantined + superseded && (done || rows == 0);
     if adds_up && stored >= 0 && quarantined >= 0 && superseded >= 0 {

@@ -2,10 +2,10 @@
 //! of their readings, and when uploads landed. All by meter and day: nothing here reads all readings.
 
 use greenstream_core::{Reading, Ts};
-use rusqlite::params;
 
-use super::context::Plan;
-use super::error::{Doing, StoreError};
+use super::context::{self, Plan};
+use super::db::params;
+use super::error::{Doing, Fault, StoreError};
 use super::{Reader, Store, rows};
 use crate::change::Meter;
 
@@ -20,11 +20,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn keep_rulebook(&mut self, content: &str) -> Result<(), StoreError> {
-        self.change(|conn| {
-            conn.execute(
+        self.change(|db| {
+            db.execute(
                 "INSERT INTO t_rulebook VALUES (1, ?1)
-                 ON CONFLICT (id) DO UPDATE SET content = ?1 WHERE content <> ?1",
-                [content],
+                 ON CONFLICT (id) DO UPDATE SET content = ?1 WHERE t_rulebook.content <> ?1",
+                params![content],
             )
             .doing("keep the configuration")?;
             Ok(())
@@ -38,7 +38,7 @@ impl Reader {
     /// # Errors
     /// As for every question here: [`StoreError::Sqlite`] where the database cannot be read.
     pub fn rulebook(&self) -> Result<Option<String>, StoreError> {
-        self.one("SELECT content FROM t_rulebook", [], |row| row.get(0))
+        self.one("SELECT content FROM t_rulebook", &[], |row| row.get(0))
     }
 
     /// When each upload that is done landed, and its feed, by number.
@@ -46,9 +46,11 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn landings(&self) -> Result<Vec<(u32, Ts, String)>, StoreError> {
-        self.all("SELECT upload, landed_at, feed FROM t_upload WHERE status = 2 ORDER BY upload", [], |row| {
-            Ok((row.get(0)?, rows::ts(row, 1)?, row.get(2)?))
-        })
+        self.all(
+            "SELECT upload, landed_at, feed FROM t_upload WHERE status = 2 ORDER BY upload",
+            &[],
+            |row| Ok((row.get(0)?, rows::ts(row, 1)?, row.get(2)?)),
+        )
     }
 
     /// The first day (of the reporting zone) and the last one on which each meter has readings, by
@@ -60,9 +62,9 @@ impl Reader {
         self.all(
             "SELECT id, first, last FROM (SELECT m.id,
                 (SELECT min(day) FROM t_day WHERE meter = m.id) AS first,
-                (SELECT max(day) FROM t_day WHERE meter = m.id) AS last FROM t_meter m)
+                (SELECT max(day) FROM t_day WHERE meter = m.id) AS last FROM t_meter m) extent
              WHERE first IS NOT NULL ORDER BY id",
-            [],
+            &[],
             |row| Ok((Meter(row.get(0)?), row.get(1)?, row.get(2)?)),
         )
     }
@@ -72,16 +74,11 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn each_day(&self, mut sink: impl FnMut(Meter, i32)) -> Result<(), StoreError> {
-        let mut read = || -> rusqlite::Result<()> {
-            let mut select =
-                self.conn().prepare_cached("SELECT meter, day FROM t_day ORDER BY meter, day")?;
-            let mut found = select.query([])?;
-            while let Some(row) = found.next()? {
-                sink(Meter(row.get(0)?), row.get(1)?);
-            }
-            Ok(())
-        };
-        read().doing("be read")
+        let each = self.db().each("SELECT meter, day FROM t_day ORDER BY meter, day", &[], &mut |row| {
+            sink(Meter(row.get(0)?), row.get(1)?);
+            Ok::<_, Fault>(true)
+        });
+        each.doing("be read")
     }
 
     /// The latest `count` days up to `day` on which a meter has readings, the latest first.
@@ -102,7 +99,8 @@ impl Reader {
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn newest_reading(&self, meter: Meter, from: Ts, to: Ts) -> Result<Option<Reading>, StoreError> {
         let hours = params![meter.0, from.hour(), to.plus(-1).hour()];
-        let accepted = self.one(LAST_READING, hours, rows::reading)?;
+        let accepted =
+            self.one(self.db().choose(LAST_READING, context::SERVER_LAST_READING), hours, rows::reading)?;
         if accepted.is_some_and(|reading| reading.ts >= to || reading.ts < from) {
             // hours of UTC that two days share: rare enough to read the day
             let mut last = None;

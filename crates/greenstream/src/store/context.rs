@@ -4,10 +4,10 @@
 //! many it is read from end to end.
 
 use greenstream_core::{DAY, Flag, HOUR, Reading, Ts};
-use rusqlite::params;
 use rustc_hash::FxHashMap;
 
-use super::error::{Doing, StoreError};
+use super::db::{Db, Value, params};
+use super::error::{Doing, Fault, StoreError};
 use super::reader::Reader;
 use super::rows;
 use crate::change::Meter;
@@ -61,7 +61,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn horizon(&self) -> Result<Ts, StoreError> {
-        let hour: Option<i64> = self.one("SELECT max(hour) FROM t_hour", [], |row| row.get(0))?.flatten();
+        let hour: Option<i64> = self.one("SELECT max(hour) FROM t_hour", &[], |row| row.get(0))?.flatten();
         Ok(hour.map_or(Ts::MIN, |hour| Ts::from_micros((hour + 1).saturating_mul(HOUR))))
     }
 
@@ -109,14 +109,11 @@ impl Reader {
     }
 
     /// Which way to find the readings of so many meters.
-    pub(super) fn plan(&self, meters: usize) -> rusqlite::Result<Plan> {
+    pub(super) fn plan(&self, meters: usize) -> Result<Plan, Fault> {
         // numbers are dense, so the greatest is as good as the count and costs one seek
-        let all: usize = self
-            .conn()
-            .prepare_cached("SELECT coalesce(max(id) + 1, 0) FROM t_meter")?
-            .query_row([], |row| row.get::<_, u32>(0))?
-            .try_into()
-            .unwrap_or(usize::MAX);
+        let all = "SELECT coalesce(max(id) + 1, 0) FROM t_meter";
+        let all: u32 = self.db().one(all, &[], |row| row.get(0))?.unwrap_or(0);
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
         Ok(if meters.saturating_mul(SCAN_SHARE) > all { Plan::Scan } else { Plan::Seek })
     }
 
@@ -128,7 +125,7 @@ impl Reader {
         from: Ts,
         to: Ts,
         mut sink: impl FnMut(Meter, Reading),
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), Fault> {
         let order = |meter: Meter, reading: &Reading| match plan {
             Plan::Seek => (0, meter, reading.ts),
             Plan::Scan => (reading.ts.hour(), meter, reading.ts),
@@ -158,16 +155,14 @@ impl Reader {
         from: Ts,
         to: Ts,
         mut sink: impl FnMut(Meter, Reading),
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), Fault> {
         debug_assert!(meters.is_none_or(|meters| meters.is_sorted()));
         let within = |reading: &Reading| from <= reading.ts && reading.ts < to;
         match (plan, meters) {
             (_, Some([])) => Ok(()),
-            (Plan::Seek, Some(meters)) => meters.iter().try_for_each(|meter| {
-                self.through_hours(*meter, from, to, |reading| {
-                    sink(*meter, reading);
-                    true
-                })
+            (Plan::Seek, Some(meters)) => self.seek(meters, from, to, |meter, reading| {
+                sink(meter, reading);
+                true
             }),
             (Plan::Scan, _) | (Plan::Seek, None) => self.scan(meters, from, to, |meter, reading| {
                 if within(&reading) {
@@ -185,14 +180,34 @@ impl Reader {
         from: Ts,
         to: Ts,
         mut sink: impl FnMut(Reading) -> bool,
-    ) -> rusqlite::Result<()> {
-        let mut select = self.conn().prepare_cached(THROUGH_HOURS)?;
-        let mut found = select.query(params![meter.0, from.hour(), to.plus(-1).hour()])?;
-        while let Some(row) = found.next()? {
-            let reading = rows::reading(row)?;
-            if from <= reading.ts && reading.ts < to && !sink(reading) {
-                break;
-            }
+    ) -> Result<(), Fault> {
+        self.seek(&[meter], from, to, |_, reading| sink(reading))
+    }
+
+    /// The same for several meters, in the order of (meter, ts): a file is asked for one after the other, a
+    /// server for all at once.
+    fn seek(
+        &self,
+        meters: &[Meter],
+        from: Ts,
+        to: Ts,
+        mut sink: impl FnMut(Meter, Reading) -> bool,
+    ) -> Result<(), Fault> {
+        let (first, last) = (from.hour(), to.plus(-1).hour());
+        let mut hand_on = |meter: Meter, reading: Reading| {
+            let within = from <= reading.ts && reading.ts < to;
+            Ok::<_, Fault>(!within || sink(meter, reading))
+        };
+        if matches!(self.db(), Db::Postgres(_)) {
+            let meters = Value::Ints(meters.iter().map(|meter| meter.0.into()).collect());
+            return self.db().each(SERVER_SEEK, &[meters, first.into(), last.into()], &mut |row| {
+                hand_on(Meter(row.get(6)?), rows::reading(row)?)
+            });
+        }
+        for meter in meters {
+            self.db().each(THROUGH_HOURS, params![meter.0, first, last], &mut |row| {
+                hand_on(*meter, rows::reading(row)?)
+            })?;
         }
         Ok(())
     }
@@ -204,18 +219,16 @@ impl Reader {
         from: Ts,
         to: Ts,
         mut sink: impl FnMut(Meter, Reading),
-    ) -> rusqlite::Result<()> {
-        let conn = self.conn();
-        let mut hours =
-            conn.prepare_cached("SELECT hour FROM t_hour WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour")?;
-        let mut hour_rows = conn.prepare_cached(HOUR_ROWS)?;
+    ) -> Result<(), Fault> {
+        let hours = "SELECT hour FROM t_hour WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour";
+        let hours: Vec<i64> =
+            self.db().all(hours, params![from.hour(), to.plus(-1).hour()], |row| row.get(0))?;
+        let hour_rows = self.db().choose(HOUR_ROWS, SERVER_HOUR_ROWS);
         let first = meters.and_then(|meters| meters.first()).map_or(0, |meter| meter.0);
         let last = meters.and_then(|meters| meters.last()).map_or(u32::MAX, |meter| meter.0);
-        let mut hours = hours.query([from.hour(), to.plus(-1).hour()])?;
-        while let Some(hour) = hours.next()? {
+        for hour in hours {
             let mut wanted = meters.unwrap_or_default();
-            let mut found = hour_rows.query(params![hour.get::<_, i64>(0)?, first, last])?;
-            while let Some(row) = found.next()? {
+            self.db().each(hour_rows, params![hour, first, last], &mut |row| {
                 let meter = Meter(row.get(6)?);
                 if meters.is_some() {
                     // both are sorted, so each step looks at the next few
@@ -223,11 +236,12 @@ impl Reader {
                         wanted = wanted.get(1..).unwrap_or_default();
                     }
                     if wanted.first() != Some(&meter) {
-                        continue;
+                        return Ok(true);
                     }
                 }
                 sink(meter, rows::reading(row)?);
-            }
+                Ok::<_, Fault>(true)
+            })?;
         }
         Ok(())
     }
@@ -239,49 +253,53 @@ impl Reader {
         meters: &[Meter],
         from: Ts,
         to: Ts,
-    ) -> rusqlite::Result<Vec<(Meter, Reading)>> {
-        let mut found = Vec::new();
+    ) -> Result<Vec<(Meter, Reading)>, Fault> {
         let hours = (from.hour(), to.plus(-1).hour());
-        let within = |reading: &Reading| from <= reading.ts && reading.ts < to;
-        match plan {
-            Plan::Seek => {
-                let mut select = self.conn().prepare_cached(&waiting(METER_WAITING))?;
+        let mut found = match (plan, self.db()) {
+            (Plan::Seek, Db::Sqlite(_)) => {
+                let sql = waiting(METER_WAITING);
+                let mut found = Vec::new();
                 for meter in meters {
-                    for row in select.query_map(params![hours.0, hours.1, meter.0], rows::quarantined)? {
-                        let (meter, reading) = row?;
-                        if within(&reading) {
-                            found.push((meter, reading));
-                        }
-                    }
+                    found.extend(self.db().all(
+                        &sql,
+                        params![hours.0, hours.1, meter.0],
+                        rows::quarantined,
+                    )?);
                 }
+                found
             }
-            Plan::Scan => {
-                let mut select = self.conn().prepare_cached(&waiting(HOURS_WAITING))?;
-                for row in select.query_map([hours.0, hours.1], rows::quarantined)? {
-                    let (meter, reading) = row?;
-                    if within(&reading) && meters.binary_search(&meter).is_ok() {
-                        found.push((meter, reading));
-                    }
-                }
+            (Plan::Seek, Db::Postgres(_)) => {
+                let meters = Value::Ints(meters.iter().map(|meter| meter.0.into()).collect());
+                let range = [from.micros().into(), to.micros().into(), meters];
+                self.db().all(&waiting(SERVER_WAITING), &range, rows::quarantined)?
             }
-        }
+            (Plan::Scan, _) => {
+                self.db().all(&waiting(HOURS_WAITING), params![hours.0, hours.1], rows::quarantined)?
+            }
+        };
+        found.retain(|(meter, reading)| {
+            let within = from <= reading.ts && reading.ts < to;
+            within && (plan == Plan::Seek || meters.binary_search(meter).is_ok())
+        });
         Ok(found)
     }
 
     /// The nearest measured reading, by way of the days that have any: the first one found in the
     /// window of the nearest day is the nearest of all, for a later day's window reaches further.
-    fn nearest(&self, meter: Meter, at: Ts, way: Way) -> rusqlite::Result<Option<Reading>> {
-        let mut days = self.conn().prepare_cached(match way {
-            Way::Back => {
-                "SELECT day FROM t_day WHERE meter = ?1 AND day <= ?2 + 1 AND state <> 0 ORDER BY day DESC"
-            }
-            Way::Forth => {
-                "SELECT day FROM t_day WHERE meter = ?1 AND day >= ?2 - 1 AND state <> 0 ORDER BY day"
-            }
-        })?;
-        let mut days = days.query(params![meter.0, at.day()])?;
-        while let Some(day) = days.next()? {
-            let begin = Ts::from_micros(day.get::<_, i64>(0)?.saturating_mul(DAY));
+    fn nearest(&self, meter: Meter, at: Ts, way: Way) -> Result<Option<Reading>, Fault> {
+        let (days, mut from_day) = match way {
+            Way::Back => (
+                "SELECT day FROM t_day WHERE meter = ?1 AND day <= ?2 AND state <> 0 ORDER BY day DESC LIMIT 1",
+                at.day() + 1,
+            ),
+            Way::Forth => (
+                "SELECT day FROM t_day WHERE meter = ?1 AND day >= ?2 AND state <> 0 ORDER BY day LIMIT 1",
+                at.day() - 1,
+            ),
+        };
+        while let Some(day) = self.db().one(days, params![meter.0, from_day], |row| row.get::<i64>(0))? {
+            from_day = if way == Way::Back { day - 1 } else { day + 1 };
+            let begin = Ts::from_micros(day.saturating_mul(DAY));
             let (from, to) = (begin.plus(-ZONE_MAX), begin.plus(DAY + ZONE_MAX));
             let found = match way {
                 Way::Back => self.nearest_within(meter, from, to.min(at), way)?,
@@ -295,16 +313,16 @@ impl Reader {
     }
 
     /// The last (or first) measured reading with `from <= ts < to`.
-    fn nearest_within(&self, meter: Meter, from: Ts, to: Ts, way: Way) -> rusqlite::Result<Option<Reading>> {
-        let mut hours = self.conn().prepare_cached(match way {
-            Way::Back => LAST_MEASURED,
-            Way::Forth => FIRST_MEASURED,
-        })?;
-        let mut found = hours.query(params![meter.0, from.hour(), to.plus(-1).hour()])?;
+    fn nearest_within(&self, meter: Meter, from: Ts, to: Ts, way: Way) -> Result<Option<Reading>, Fault> {
+        let hours = match way {
+            Way::Back => self.db().choose(LAST_MEASURED, SERVER_LAST_MEASURED),
+            Way::Forth => self.db().choose(FIRST_MEASURED, SERVER_FIRST_MEASURED),
+        };
         let mut accepted = None;
-        while let (None, Some(row)) = (accepted, found.next()?) {
+        self.db().each(hours, params![meter.0, from.hour(), to.plus(-1).hour()], &mut |row| {
             accepted = Some(rows::reading(row)?).filter(|r| from <= r.ts && r.ts < to);
-        }
+            Ok::<_, Fault>(accepted.is_none())
+        })?;
         let outliers = self
             .waiting(Plan::Seek, &[meter], from, to)?
             .into_iter()
@@ -332,7 +350,41 @@ const FIRST_MEASURED: &str = "SELECT r.hour, r.at, r.kw, r.flags, r.upload, r.ro
     FROM t_hour h CROSS JOIN t_reading r ON r.hour = h.hour
     WHERE h.hour BETWEEN ?2 AND ?3 AND r.meter = ?1 AND r.flags & 32 = 0 ORDER BY h.hour, r.at";
 
-// the bit in the two statements above
+/// The readings of meters `?1` in the hours `?2` to `?3` of a server. The hours lead as in a file, each into
+/// the one partition that its day is; `OFFSET 0` keeps the planner from another way.
+const SERVER_SEEK: &str = "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number, r.meter
+    FROM t_hour h CROSS JOIN LATERAL (SELECT * FROM t_reading x WHERE x.hour = h.hour
+        AND x.ts >= h.begin_at AND x.ts < h.end_at AND x.meter = ANY(?1) OFFSET 0) r
+    WHERE h.hour BETWEEN ?2 AND ?3 ORDER BY r.meter, r.ts";
+
+const SERVER_HOUR_ROWS: &str =
+    "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number, r.meter FROM t_reading r
+    WHERE r.hour = ?1 AND r.meter BETWEEN ?2 AND ?3 AND r.ts >= to_timestamp(?1::float8 * 3600)
+        AND r.ts < to_timestamp((?1::float8 + 1) * 3600) ORDER BY r.meter, r.ts";
+
+macro_rules! one_of_meter {
+    ($terms:literal, $order:literal) => {
+        concat!(
+            "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number
+             FROM t_hour h CROSS JOIN LATERAL (SELECT * FROM t_reading x WHERE x.hour = h.hour
+                 AND x.ts >= h.begin_at AND x.ts < h.end_at AND x.meter = ?1 ",
+            $terms,
+            " OFFSET 0) r WHERE ",
+            $order
+        )
+    };
+}
+
+const SERVER_LAST_MEASURED: &str =
+    one_of_meter!("AND x.flags & 32 = 0", "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour DESC, r.ts DESC");
+const SERVER_FIRST_MEASURED: &str =
+    one_of_meter!("AND x.flags & 32 = 0", "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour, r.ts");
+pub(super) const SERVER_LAST_READING: &str =
+    one_of_meter!("", "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour DESC, r.ts DESC LIMIT 1");
+pub(super) const SERVER_NEWEST_STORED: &str =
+    one_of_meter!("", "true ORDER BY h.hour DESC, r.ts DESC LIMIT 1");
+
+// the bit in the statements above
 const _: () = assert!(1 << Flag::MissingValue as u8 == 32);
 
 /// Where the queue's entries of meter `?3` in the hours `?1` to `?2` are: one seek an hour.
@@ -341,6 +393,9 @@ const METER_WAITING: &str = "t_hour h CROSS JOIN t_error e ON e.hour = h.hour
 
 /// Where the queue's entries of all meters in the hours `?1` to `?2` are.
 const HOURS_WAITING: &str = "t_error e WHERE e.hour BETWEEN ?1 AND ?2 AND e.meter IS NOT NULL";
+
+/// Where those of meters `?3` with `?1 <= ts < ?2` are in a server.
+const SERVER_WAITING: &str = "t_error e WHERE e.ts >= ?1 AND e.ts < ?2 AND e.meter = ANY(?3)";
 
 /// The statements of this module, for the test that none of them reads all readings.
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! share pages, so what is read stays in the cache as long as numbers follow ids roughly.
 
 use greenstream_core::{Reading, Ts};
-use rusqlite::{Row, params_from_iter};
 
-use super::error::{Doing, StoreError};
+use super::db::{Db, Row, Value};
+use super::error::{Doing, Fault, StoreError};
 use super::filter::{Filter, Where};
 use super::reader::Reader;
 use super::rows;
@@ -27,6 +27,9 @@ impl Reader {
         filter: &Filter,
         sink: &mut dyn FnMut(&str, Reading) -> Result<(), E>,
     ) -> Result<(), E> {
+        if self.is_of_all(filter) {
+            return self.of_all(filter, Which::Accepted, sink);
+        }
         self.by_meter(filter, sink, |meter, from, to, row| {
             self.through_hours(meter, from, to, row).doing("be read")
         })
@@ -42,6 +45,9 @@ impl Reader {
         filter: &Filter,
         sink: &mut dyn FnMut(&str, Reading) -> Result<(), E>,
     ) -> Result<(), E> {
+        if self.is_of_all(filter) {
+            return self.of_all(filter, Which::Measured, sink);
+        }
         self.by_meter(filter, sink, |meter, from, to, row| {
             let mut more = true;
             self.load_meter(meter, from, to, |reading| {
@@ -149,7 +155,7 @@ impl Reader {
             .and("e.first_ts < ?", filter.to.map(Ts::micros));
         let select = "SELECT e.meter, e.kind, e.first_ts, e.last_ts, e.severity, e.closed, m.meter_id
             FROM t_meter m JOIN t_episode e ON e.meter = m.id";
-        let row = |row: &Row<'_>| Ok((row.get(6)?, rows::episode(row)?));
+        let row = |row: Row<'_>| Ok((row.get(6)?, rows::episode(row)?));
         self.each(&wanted, &wanted.query(select, "m.meter_id, e.first_ts, e.kind", filter.limit), row, sink)
     }
 
@@ -177,7 +183,7 @@ impl Reader {
         let mut left = filter.limit.unwrap_or(u64::MAX);
         let wanted = Where::default().and("meter_id = ?", filter.meter.clone());
         let sql = wanted.query("SELECT id, meter_id FROM t_meter", "meter_id", None);
-        let row = |row: &Row<'_>| Ok((Meter(row.get(0)?), row.get::<_, String>(1)?));
+        let row = |row: Row<'_>| Ok((Meter(row.get(0)?), row.get::<String>(1)?));
         self.each(&wanted, &sql, row, &mut |(meter, meter_id): (Meter, String)| {
             let mut result = Ok(());
             if left > 0 {
@@ -192,6 +198,36 @@ impl Reader {
             }
             result
         })
+    }
+
+    /// Whether a server sorts the readings of all meters itself, where a file is read meter by meter.
+    fn is_of_all(&self, filter: &Filter) -> bool {
+        matches!(self.db(), Db::Postgres(_)) && filter.meter.is_none()
+    }
+
+    /// The readings of all meters, by (id, time), as a server sorts them.
+    fn of_all<E: From<StoreError>>(
+        &self,
+        filter: &Filter,
+        which: Which,
+        sink: &mut dyn FnMut(&str, Reading) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some((from, to)) = self.range(filter)? else { return Ok(()) };
+        let mut left = filter.limit.unwrap_or(u64::MAX);
+        if left == 0 {
+            return Ok(());
+        }
+        let sql = which.of_all();
+        let values: [Value<'_>; 3] = [from.micros().into(), to.micros().into(), filter.upload.into()];
+        let each = self.db().each(&sql, &values, &mut |row| {
+            let (reading, meter_id) = (rows::reading_of_any(row)?, row.text(7)?.unwrap_or_default());
+            if which == Which::Accepted || reading.is_measured() {
+                left = left.saturating_sub(1);
+                sink(&meter_id, reading).map_err(Ended::Sink)?;
+            }
+            Ok(left > 0)
+        });
+        each.map_err(Ended::into_sinks)
     }
 
     /// The instants to look at: those asked for, and no more than the days of the upload asked for.
@@ -212,30 +248,67 @@ impl Reader {
         &self,
         wanted: &Where,
         sql: &str,
-        row: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+        row: impl Fn(Row<'_>) -> Result<T, Fault>,
         sink: Sink<'_, T, E>,
     ) -> Result<(), E> {
-        let mut select = self.conn().prepare_cached(sql).doing("be read")?;
-        let mut found = select.query(params_from_iter(wanted.values.iter())).doing("be read")?;
-        while let Some(next) = found.next().doing("be read")? {
-            sink(row(next).doing("be read")?)?;
-        }
-        Ok(())
+        let each = self.db().each(sql, &wanted.values, &mut |next| {
+            let next = row(next).doing("be read").map_err(Ended::Store)?;
+            sink(next).map(|()| true).map_err(Ended::Sink)
+        });
+        each.map_err(Ended::into_sinks)
     }
 
     /// The readings of one meter, accepted and waiting, in time order.
-    fn load_meter(
-        &self,
-        meter: Meter,
-        from: Ts,
-        to: Ts,
-        mut sink: impl FnMut(Reading),
-    ) -> rusqlite::Result<()> {
+    fn load_meter(&self, meter: Meter, from: Ts, to: Ts, mut sink: impl FnMut(Reading)) -> Result<(), Fault> {
         self.load_by(super::context::Plan::Seek, &[meter], from, to, |_, reading| sink(reading))
     }
 }
 
-fn loser(row: &Row<'_>) -> rusqlite::Result<Loser> {
+/// Which readings of all meters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Accepted,
+    Measured,
+}
+
+impl Which {
+    fn of_all(self) -> String {
+        let accepted =
+            "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number, r.meter, m.meter_id, 0 AS reason
+            FROM t_reading r JOIN t_meter m ON m.id = r.meter
+            WHERE r.ts >= ?1 AND r.ts < ?2 AND (r.upload = ?3 OR ?3 IS NULL)";
+        let waiting = "SELECT e.ts, 0, e.kw, e.flags, e.upload, e.row_number, e.meter, m.meter_id, e.reason
+            FROM t_error e JOIN t_meter m ON m.id = e.meter
+            WHERE e.ts >= ?1 AND e.ts < ?2 AND (e.upload = ?3 OR ?3 IS NULL) AND e.status = 0 AND e.reason >= 9";
+        match self {
+            Which::Accepted => format!("{accepted} ORDER BY m.meter_id, r.ts"),
+            Which::Measured => format!("{accepted} UNION ALL {waiting} ORDER BY meter_id, ts"),
+        }
+    }
+}
+
+/// Why a query ended before its last row.
+enum Ended<E> {
+    Store(StoreError),
+    Sink(E),
+}
+
+impl<E> From<Fault> for Ended<E> {
+    fn from(fault: Fault) -> Self {
+        Ended::Store(fault.doing("be read"))
+    }
+}
+
+impl<E: From<StoreError>> Ended<E> {
+    fn into_sinks(self) -> E {
+        match self {
+            Ended::Store(error) => error.into(),
+            Ended::Sink(error) => error,
+        }
+    }
+}
+
+fn loser(row: Row<'_>) -> Result<Loser, Fault> {
     Ok(Loser {
         upload: row.get(0)?,
         row_number: row.get(1)?,
@@ -245,6 +318,6 @@ fn loser(row: &Row<'_>) -> rusqlite::Result<Loser> {
     })
 }
 
-fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+fn delivery(row: Row<'_>) -> Result<Delivery, Fault> {
     Ok(Delivery { upload: row.get(0)?, name: row.get(1)?, delivered_at: rows::ts(row, 2)? })
 }

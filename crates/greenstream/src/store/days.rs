@@ -3,7 +3,8 @@
 use greenstream_core::{DAY, Reading, Ts};
 
 use super::context::Plan;
-use super::error::{Doing, StoreError};
+use super::db::{Value, params};
+use super::error::{Doing, Fault, StoreError};
 use super::reader::Reader;
 use super::rows;
 use super::types::Queued;
@@ -30,9 +31,14 @@ impl Reader {
             return self.accepted_by(Plan::Scan, None, from, to, sink).doing("be read");
         }
         let meters = self.all(
-            // an id is never empty, and no text is greater than a blob
-            "SELECT id FROM t_meter WHERE meter_id BETWEEN coalesce(?1, '') AND coalesce(?2, x'') ORDER BY id",
-            [from_meter, to_meter],
+            self.db().choose(
+                // an id is never empty, and no text is greater than a blob
+                "SELECT id FROM t_meter
+                 WHERE meter_id BETWEEN coalesce(?1, '') AND coalesce(?2, x'') ORDER BY id",
+                "SELECT id FROM t_meter
+                 WHERE meter_id >= coalesce(?1, '') AND (meter_id <= ?2 OR ?2 IS NULL) ORDER BY id",
+            ),
+            params![from_meter, to_meter],
             |row| row.get(0).map(Meter),
         )?;
         let plan = self.plan(meters.len()).doing("be read")?;
@@ -48,15 +54,12 @@ impl Reader {
         let of_day = if day.is_some() { "hour BETWEEN ?1 AND ?2" } else { "hour IS NULL" };
         let sql = format!("SELECT {} FROM t_error WHERE {of_day}", rows::QUEUED_COLUMNS);
         let first = day.map(|day| day * 24);
-        let hours: Vec<i64> = first.into_iter().flat_map(|first| [first, first + 23]).collect();
-        let mut read = || -> rusqlite::Result<()> {
-            let mut select = self.conn().prepare_cached(&sql)?;
-            let mut found = select.query(rusqlite::params_from_iter(hours.iter()))?;
-            while let Some(row) = found.next()? {
-                sink(rows::queued(row)?);
-            }
-            Ok(())
-        };
-        read().doing("be read")
+        let hours: Vec<Value<'_>> =
+            first.into_iter().flat_map(|first| [first.into(), (first + 23).into()]).collect();
+        let each = self.db().each(&sql, &hours, &mut |row| {
+            sink(rows::queued(row)?);
+            Ok::<_, Fault>(true)
+        });
+        each.doing("be read")
     }
 }

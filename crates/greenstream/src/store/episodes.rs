@@ -2,9 +2,9 @@
 //! the days they have readings on, and written down with the journal position that it reflects.
 
 use greenstream_core::Ts;
-use rusqlite::{Connection, params};
 
-use super::error::{Doing, StoreError};
+use super::db::{Db, params};
+use super::error::{Doing, Fault, StoreError};
 use super::{Reader, Store, outbox, rows};
 use crate::change::{Alert, Episode, EpisodeKind, Meter};
 use crate::failpoint::{self, Step};
@@ -29,10 +29,10 @@ impl Store {
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn silence(&mut self, change: &SilenceChange) -> Result<(), StoreError> {
         let entry = i64::try_from(change.entry).unwrap_or(i64::MAX);
-        let take = |conn: &Connection| {
-            put(conn, &change.episodes, &change.gone).doing("take episodes")?;
-            outbox::put(conn, &[], &change.alerts).doing("take alerts")?;
-            conn.execute("UPDATE t_silence SET entry = ?1", [entry]).doing("take episodes")?;
+        let take = |db: &Db| {
+            put(db, &change.episodes, &change.gone).doing("take episodes")?;
+            outbox::put(db, &[], &change.alerts).doing("take alerts")?;
+            db.execute("UPDATE t_silence SET entry = ?1", params![entry]).doing("take episodes")?;
             Ok(())
         };
         failpoint::around(Step::Silence, StoreError::failing, || self.change(take))
@@ -45,7 +45,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn silence_entry(&self) -> Result<u64, StoreError> {
-        let entry = self.one("SELECT entry FROM t_silence", [], |row| rows::count(row, 0))?;
+        let entry = self.one("SELECT entry FROM t_silence", &[], |row| rows::count(row, 0))?;
         Ok(entry.unwrap_or_default())
     }
 
@@ -57,29 +57,24 @@ impl Reader {
         self.all(
             "SELECT meter, kind, first_ts, last_ts, severity, closed FROM t_episode WHERE kind = ?1
              ORDER BY meter, first_ts",
-            [kind as u8],
+            params![kind as u8],
             rows::episode,
         )
     }
 }
 
 /// Writes episodes as they stand now, and removes those that are withdrawn.
-pub(super) fn put(
-    conn: &Connection,
-    episodes: &[Episode],
-    gone: &[(Meter, EpisodeKind, Ts)],
-) -> rusqlite::Result<()> {
+pub(super) fn put(db: &Db, episodes: &[Episode], gone: &[(Meter, EpisodeKind, Ts)]) -> Result<(), Fault> {
     for (meter, kind, first_ts) in gone {
-        conn.prepare_cached("DELETE FROM t_episode WHERE meter = ?1 AND kind = ?2 AND first_ts = ?3")?
-            .execute(params![meter.0, *kind as u8, first_ts.micros()])?;
+        let gone = "DELETE FROM t_episode WHERE meter = ?1 AND kind = ?2 AND first_ts = ?3";
+        db.execute(gone, params![meter.0, *kind as u8, first_ts.micros()])?;
     }
-    let mut put = conn.prepare_cached(
-        "INSERT INTO t_episode VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (meter, kind, first_ts) DO UPDATE SET last_ts = ?4, severity = ?5, closed = ?6",
-    )?;
-    for Episode { meter, kind, first_ts, last_ts, severity, closed } in episodes {
-        let (first, last) = (first_ts.micros(), last_ts.micros());
-        put.execute(params![meter.0, *kind as u8, first, last, *severity as u8, closed])?;
-    }
-    Ok(())
+    let put = "INSERT INTO t_episode VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT (meter, kind, first_ts) DO UPDATE SET last_ts = ?4, severity = ?5, closed = ?6";
+    let one = |episode: &Episode| {
+        let Episode { meter, kind, first_ts, last_ts, severity, closed } = *episode;
+        let (first, last) = (first_ts.micros().into(), last_ts.micros().into());
+        [meter.0.into(), (kind as u8).into(), first, last, (severity as u8).into(), closed.into()]
+    };
+    db.execute_all(put, episodes.iter().map(one))
 }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use postgres::error::SqlState;
 use rusqlite::{ErrorCode, ffi};
 
+use super::postgres::PostgresFault;
 use crate::fence::TakenOver;
 
 /// Why the store did not do what it was asked. Nothing of a failed commit remains.
@@ -17,6 +19,15 @@ pub enum StoreError {
         /// SQLite's own words.
         #[source]
         source: rusqlite::Error,
+    },
+    /// The server failed, or the way to it.
+    #[error("the database cannot {doing}")]
+    Postgres {
+        /// What was asked of it, as the end of a sentence.
+        doing: &'static str,
+        /// The server's own words.
+        #[source]
+        source: PostgresFault,
     },
     /// The write-ahead log cannot be made durable.
     #[error("{path} cannot be made durable")]
@@ -108,6 +119,9 @@ impl StoreError {
         if matches!(self, StoreError::Log { .. }) {
             return true;
         }
+        if let StoreError::Postgres { source, .. } = self {
+            return passes(source);
+        }
         matches!(
             self.code(),
             Some(
@@ -136,6 +150,7 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         match self {
             StoreError::Log { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            StoreError::Postgres { .. } => self.state() == Some(&SqlState::DISK_FULL),
             _ => self.code() == Some(ErrorCode::DiskFull),
         }
     }
@@ -145,6 +160,7 @@ impl StoreError {
     pub fn hint(&self) -> &'static str {
         match (self, self.code()) {
             (StoreError::TakenOver(lost), _) => lost.hint(),
+            (StoreError::Postgres { source, .. }, _) => server_hint(source),
             (StoreError::Newer { .. }, _) => "start the release that wrote it, or a later one",
             (StoreError::Log { .. }, _) => {
                 "check the volume of the database and start again: what was not durable is processed anew"
@@ -183,11 +199,133 @@ impl StoreError {
         }
     }
 
+    /// Whether another process is the database's owner just now, for which one can wait.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self, StoreError::Postgres { source: PostgresFault::Held { .. }, .. })
+    }
+
+    fn state(&self) -> Option<&SqlState> {
+        match self {
+            StoreError::Postgres { source: PostgresFault::Server(error), .. } => error.code(),
+            _ => None,
+        }
+    }
+
     fn code(&self) -> Option<ErrorCode> {
         match self {
             StoreError::Sqlite { source, .. } => source.sqlite_error_code(),
             _ => None,
         }
+    }
+}
+
+/// Classes of the server's errors that pass by themselves: connection, transaction (deadlock), resources,
+/// object in use, intervention (stop, start, cancelled, timeouts), system.
+const PASSING: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+
+pub(super) fn passes(fault: &PostgresFault) -> bool {
+    match fault {
+        PostgresFault::Lost | PostgresFault::Held { .. } => true,
+        PostgresFault::Holding => false,
+        // no code: there was no answer. A server that is recovering or a standby refuses to write
+        PostgresFault::Server(error) => {
+            error.code().is_none_or(|state| {
+                *state == SqlState::READ_ONLY_SQL_TRANSACTION
+                    || PASSING.iter().any(|class| state.code().starts_with(class))
+            }) && !is_ours(error)
+        }
+    }
+}
+
+/// Whether an error without a code is the program's own: a value or an answer that does not fit.
+fn is_ours(error: &postgres::Error) -> bool {
+    let text = error.to_string();
+    ["error serializing", "error deserializing", "error parsing"].iter().any(|begin| text.starts_with(begin))
+}
+
+pub(super) fn server_hint(fault: &PostgresFault) -> &'static str {
+    let PostgresFault::Server(error) = fault else {
+        return match fault {
+            PostgresFault::Held { .. } => "wait for that process or stop it",
+            _ => "it is asked again over a new connection",
+        };
+    };
+    match error.code() {
+        None if passes(fault) => {
+            "check that the server runs and that `[store] url` leads to it; it is tried again by itself"
+        }
+        Some(state) if state.code().starts_with("28") => {
+            "check user and password: `password_file` of `[store]`, or the variable PGPASSWORD"
+        }
+        Some(&SqlState::UNDEFINED_DATABASE) => "make the database first: `createdb NAME`",
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            "let this user make a schema in the database: `grant create on database NAME to USER`"
+        }
+        Some(&SqlState::DISK_FULL) => "free space on the server's volume",
+        Some(&SqlState::OUT_OF_MEMORY) => {
+            "raise the server's max_locks_per_transaction: each day of readings takes two locks"
+        }
+        Some(&SqlState::TOO_MANY_CONNECTIONS) => "raise the server's max_connections, or stop other programs",
+        _ if passes(fault) => "check the server; it is tried again by itself",
+        _ => "run `greenstream verify`; `greenstream rebuild` makes the database anew",
+    }
+}
+
+/// What either database says when it fails.
+#[derive(Debug)]
+pub enum Fault {
+    /// SQLite's error.
+    Sqlite(rusqlite::Error),
+    /// The server's.
+    Postgres(PostgresFault),
+    /// A column holds what this program never writes there.
+    Range {
+        /// Which, from 0.
+        column: usize,
+    },
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(source: rusqlite::Error) -> Fault {
+        Fault::Sqlite(source)
+    }
+}
+
+impl From<postgres::Error> for Fault {
+    fn from(source: postgres::Error) -> Fault {
+        Fault::Postgres(source.into())
+    }
+}
+
+impl From<PostgresFault> for Fault {
+    fn from(source: PostgresFault) -> Fault {
+        Fault::Postgres(source)
+    }
+}
+
+impl Fault {
+    /// Names what was asked of the database; the end of the sentence `the database cannot …`.
+    pub(super) fn doing(self, doing: &'static str) -> StoreError {
+        match self {
+            Fault::Sqlite(source) => StoreError::Sqlite { doing, source },
+            Fault::Postgres(source) => StoreError::Postgres { doing, source },
+            Fault::Range { column } => {
+                StoreError::Sqlite { doing, source: rusqlite::Error::IntegralValueOutOfRange(column, 0) }
+            }
+        }
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> StoreError {
+        fault.doing("answer")
+    }
+}
+
+impl<T> Doing<T> for Result<T, Fault> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|fault| fault.doing(doing))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What part of a dataset is asked for.
 
 use greenstream_core::{Reason, Ts};
-use rusqlite::types::Value;
 
+use super::db::Value;
 use super::types::UploadStatus;
 use crate::change::Status;
 
@@ -32,12 +32,12 @@ pub struct Filter {
 #[derive(Default)]
 pub(super) struct Where {
     terms: Vec<String>,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<Value<'static>>,
 }
 
 impl Where {
     /// Adds `term` if there is a value, which its `?` stands for.
-    pub(super) fn and<V: Into<Value>>(mut self, term: &str, value: Option<V>) -> Where {
+    pub(super) fn and<V: Into<Value<'static>>>(mut self, term: &str, value: Option<V>) -> Where {
         if let Some(value) = value {
             self.values.push(value.into());
             self.terms.push(term.replace('?', &format!("?{}", self.values.len())));

@@ -1,4 +1,4 @@
-//! The relational store: one SQLite file, one commit point.
+//! The relational store: one SQLite file or one PostgreSQL database, one commit point.
 //!
 //! [`Store`] is the one writer. It takes change sets ([`crate::change::ChangeSet`]) and applies each
 //! commit as one durable transaction, with the journal position that it reflects, so that nothing
@@ -6,92 +6,87 @@
 //! own, for the judge, the archive, the exports and the pages; a [`Snapshot`] holds one state while
 //! the writer goes on. Other programs read the views of the contract (see `views.rs`).
 //!
+//! A [`Database`] says which of the two it is. What both do in the same words is here, over a connection to
+//! either (`db`); `sqlite/` and `postgres/` have what differs: tables, views, how readings are found and how
+//! a commit writes.
+//!
 //! Everything here is a projection of the landing zone: a damaged store is moved away and rebuilt.
 
 mod audit;
 mod books;
-mod commit;
 mod completeness;
 mod context;
+mod database;
 mod datasets;
 mod days;
+mod db;
 mod episodes;
 mod error;
 mod filter;
-mod log;
 mod outbox;
 mod overview;
+mod postgres;
 mod queue;
 mod reader;
-mod readings;
 mod registers;
 mod revisions;
 mod rows;
-mod schema;
+mod sqlite;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod types;
 mod uploads;
-mod views;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub use self::audit::StoredError;
+pub use self::database::Database;
 pub use self::episodes::SilenceChange;
 pub use self::error::StoreError;
 pub use self::filter::Filter;
-pub use self::log::Log;
 pub use self::overview::HourCounts;
+pub use self::postgres::{PostgresFault, Server, ServerError};
 pub use self::reader::{Reader, Snapshot};
+pub use self::sqlite::Log;
 pub use self::summary::{Counted, Totals};
 pub use self::types::{
     AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, Queued, UploadRow, UploadStatus,
 };
 
+use self::db::Db;
 use self::error::Doing;
 use crate::change::{ChangeSet, Landed};
 use crate::failpoint::{self, Step};
 use crate::fence::Fence;
 
-/// How long a statement waits for another process that holds the database. Shorter than a person's
-/// patience, longer than any transaction of ours.
-const BUSY_WAIT: Duration = Duration::from_secs(10);
-/// More statements than the store has, so that none is ever compiled twice.
-const STATEMENTS: usize = 128;
-
-/// The writer. One process owns it (the home's lock says so), one thread at a time uses it.
+/// The writer. One process owns it (the home's lock says so, and a server's lock of the database), one thread
+/// at a time uses it.
 #[derive(Debug)]
 pub struct Store {
-    conn: Connection,
-    path: PathBuf,
-    /// Whether there is a write-ahead log.
+    db: Db,
+    place: Database,
+    /// Whether there is a write-ahead log, made durable beside the writer.
     has_log: bool,
     fence: Fence,
 }
 
 impl Store {
-    /// Opens the store at `path`, makes it where there is none, and brings an older one up to date.
+    /// Opens the store at `place`, makes it where there is none, and brings an older one up to date.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] for a later release's file, [`StoreError::NotAStore`] for another
-    /// program's; transient where the volume is away.
-    pub fn open(path: &Path) -> Result<Store, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut conn = Connection::open_with_flags(path, flags).doing("be opened")?;
-        conn.busy_timeout(BUSY_WAIT).doing("be opened")?;
-        conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        schema::check(&conn, path)?;
-        let has_log = configure(&conn).doing("be set up")?;
-        schema::migrate(&mut conn, path)?;
-        Ok(Store { conn, path: path.to_owned(), has_log, fence: Fence::NONE })
+    /// [`StoreError::Newer`] for a later release's store, [`StoreError::NotAStore`] for another
+    /// program's; transient where the volume or the server is away, or another process owns the server's.
+    pub fn open(place: impl Into<Database>) -> Result<Store, StoreError> {
+        let place = place.into();
+        let (db, has_log) = match &place {
+            Database::File(path) => {
+                let (conn, has_log) = sqlite::open(path)?;
+                (Db::Sqlite(conn), has_log)
+            }
+            Database::Server(server) => (Db::Postgres(postgres::open(server)?), false),
+        };
+        Ok(Store { db, place, has_log, fence: Fence::NONE })
     }
 
     /// Refuses a later release's store and nothing else: before anything is done that such a store must
@@ -99,29 +94,59 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Newer`]. What else may be wrong with it, opening it tells.
-    pub fn refuse_newer(path: &Path) -> Result<(), StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        match Connection::open_with_flags(path, flags)
-            .doing("be opened")
-            .and_then(|conn| schema::check(&conn, path))
-        {
+    pub fn refuse_newer(place: impl Into<Database>) -> Result<(), StoreError> {
+        let found = match &place.into() {
+            Database::File(path) => sqlite::look(path),
+            Database::Server(server) => postgres::look(server),
+        };
+        match found {
             Err(newer @ StoreError::Newer { .. }) => Err(newer),
             _ => Ok(()),
         }
     }
 
-    /// A read-only connection to the store at `path`, which a [`Store`] must have made.
+    /// Whether there is a store at `place`.
+    ///
+    /// # Errors
+    /// Transient where nobody can tell, for the server is away.
+    pub fn is_at(place: &Database) -> Result<bool, StoreError> {
+        match place {
+            Database::File(path) => Ok(path.exists()),
+            Database::Server(server) => Ok(postgres::look(server)? > 0),
+        }
+    }
+
+    /// Removes what a server holds at `place`; a file is its owner's to remove.
+    ///
+    /// # Errors
+    /// [`StoreError::Postgres`] where the world failed.
+    pub fn remove(place: &Database) -> Result<(), StoreError> {
+        let Database::Server(server) = place else { return Ok(()) };
+        postgres::remove(server)
+    }
+
+    /// Puts a server's store in the place of another of the same server, which is removed, at once for all
+    /// who read.
+    ///
+    /// # Errors
+    /// [`StoreError::Postgres`] where the world failed: both are then where they were.
+    pub fn replace(place: &Database, new: &Database) -> Result<(), StoreError> {
+        let (Database::Server(server), Database::Server(new)) = (place, new) else { return Ok(()) };
+        postgres::replace(server, new)
+    }
+
+    /// A read-only connection to the store at `place`, which a [`Store`] must have made.
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn reader(path: &Path) -> Result<Reader, StoreError> {
-        Reader::open(path)
+    pub fn reader(place: impl Into<Database>) -> Result<Reader, StoreError> {
+        Reader::open(place.into())
     }
 
     /// Where the database is.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn database(&self) -> &Database {
+        &self.place
     }
 
     /// Its log, for the thread that makes commits durable.
@@ -129,7 +154,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Log`] where it cannot be opened.
     pub fn log(&self) -> Result<Log, StoreError> {
-        Log::open(&self.path, self.has_log)
+        Log::open(self.place.file().filter(|_| self.has_log))
     }
 
     /// Applies change sets, in order, as one transaction: all of them or, on any error, none. Sets
@@ -139,44 +164,43 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Broken`] where a set contradicts what is stored, [`StoreError::Unbalanced`]
-    /// where the rows of a touched upload would not add up (guarantee G1), [`StoreError::Sqlite`]
-    /// where the world failed.
+    /// where the rows of a touched upload would not add up (guarantee G1), [`StoreError::Sqlite`] or
+    /// [`StoreError::Postgres`] where the world failed.
     pub fn commit(&mut self, sets: &[Arc<ChangeSet>]) -> Result<(), StoreError> {
         let stored = self.position()?.entry;
         if sets.iter().all(|set| set.entry <= stored) {
             return Ok(());
         }
-        let level = if self.has_log { "NORMAL" } else { "FULL" };
-        self.conn.pragma_update(None, "synchronous", level).doing("take a commit")?;
-        let apply = |conn: &Connection| {
-            let mut commit = commit::Commit::begin(conn)?;
-            for set in sets {
-                commit.apply(set)?;
-            }
-            commit.finish()
-        };
+        self.durable_beside(true)?;
         let committed = failpoint::around(Step::Commit, StoreError::failing, || {
-            self.change(|conn| failpoint::around(Step::Transaction, StoreError::failing, || apply(conn)))
+            self.change(|db| failpoint::around(Step::Transaction, StoreError::failing, || apply(db, sets)))
         });
-        self.conn.pragma_update(None, "synchronous", "FULL").doing("take a commit")?;
+        self.durable_beside(false)?;
         committed
+    }
+
+    /// Lets the next transaction of a file with a log be made durable beside the writer, or no longer.
+    fn durable_beside(&self, beside: bool) -> Result<(), StoreError> {
+        let Some(conn) = self.db.sqlite() else { return Ok(()) };
+        let level = if beside && self.has_log { "NORMAL" } else { "FULL" };
+        conn.pragma_update(None, "synchronous", level).doing("take a commit")
     }
 
     /// Where the store stands in the journal.
     ///
     /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
+    /// [`StoreError::Sqlite`] or [`StoreError::Postgres`] where the database cannot be read.
     pub fn position(&self) -> Result<Position, StoreError> {
-        reader::position(&self.conn)
+        reader::position(&self.db)
     }
 
     /// Says that uploads have landed, before anything of them is processed; those already known
     /// keep their state. Their journal position is not touched, and [`ChangeSet::landed`] repeats it.
     ///
     /// # Errors
-    /// [`StoreError::Sqlite`] where the world failed.
+    /// [`StoreError::Sqlite`] or [`StoreError::Postgres`] where the world failed.
     pub fn land(&mut self, landed: &[Landed]) -> Result<(), StoreError> {
-        self.change(|conn| uploads::land(conn, landed).map_err(StoreError::from))
+        self.change(|db| uploads::land(db, landed).map_err(StoreError::from))
     }
 
     /// Says durably that processing of these uploads begins, and how often it has begun for each
@@ -184,19 +208,18 @@ impl Store {
     /// process is found by its count.
     ///
     /// # Errors
-    /// [`StoreError::Sqlite`] where the world failed.
+    /// [`StoreError::Sqlite`] or [`StoreError::Postgres`] where the world failed.
     pub fn begin(&mut self, uploads: &[u32]) -> Result<Vec<u32>, StoreError> {
-        self.change(|conn| uploads::begin(conn, uploads).map_err(StoreError::from))
+        self.change(|db| uploads::begin(db, uploads).map_err(StoreError::from))
     }
 
-    /// Moves the write-ahead log into the database and empties it, as far as readers let it.
+    /// Moves the write-ahead log of a file into it and empties it, as far as readers let it.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`] where the world failed.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .doing("move its log into the file")
+        let Some(conn) = self.db.sqlite() else { return Ok(()) };
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).doing("move its log into the file")
     }
 
     /// Lets every transaction look first whether the home is still this process's.
@@ -212,18 +235,34 @@ impl Store {
         Ok(self.fence.check()?)
     }
 
-    /// Runs `change` in one immediate transaction, which an error undoes. Whoever takes the home over
-    /// from then on waits for its end.
-    fn change<T>(
-        &mut self,
-        change: impl FnOnce(&Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let tx =
-            self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing("take a change")?;
-        self.fence.check()?;
-        let result = change(&tx)?;
-        tx.commit().doing("take a change")?;
-        Ok(result)
+    /// Runs `change` in one transaction, which an error undoes. Whoever takes the home over from then on
+    /// waits for its end.
+    fn change<T>(&mut self, change: impl FnOnce(&Db) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let (db, fence) = (&self.db, &self.fence);
+        let change = || {
+            fence.check()?;
+            change(db)
+        };
+        match db {
+            Db::Sqlite(conn) => sqlite::change(conn, change),
+            Db::Postgres(session) => session.change(change),
+        }
+    }
+}
+
+/// The work of one commit, in the transaction around it.
+fn apply(db: &Db, sets: &[Arc<ChangeSet>]) -> Result<(), StoreError> {
+    match db {
+        Db::Sqlite(conn) => {
+            let mut commit = sqlite::Commit::begin(db, conn)?;
+            sets.iter().try_for_each(|set| commit.apply(set))?;
+            commit.finish()
+        }
+        Db::Postgres(session) => {
+            let mut commit = postgres::Commit::begin(db, session)?;
+            sets.iter().try_for_each(|set| commit.apply(set))?;
+            commit.finish()
+        }
     }
 }
 
@@ -231,36 +270,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         if let Err(error) = self.checkpoint() {
-            tracing::debug!(path = %self.path.display(), %error, "the log stays beside the database");
+            tracing::debug!(place = %self.place, %error, "the log stays beside the database");
         }
     }
-}
-
-/// Durability and sizes of the writer's connection; whether it has a write-ahead log.
-fn configure(conn: &Connection) -> rusqlite::Result<bool> {
-    // before the first table is made; 8 KiB measured best for a key that is appended to
-    conn.pragma_update(None, "page_size", 8192)?;
-    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode != "wal" {
-        tracing::warn!(mode, "this file system takes no write-ahead log: readers will wait for the writer");
-    }
-    // all but commits of change sets, which are made durable beside the writer
-    conn.pragma_update(None, "synchronous", "FULL")?;
-    // 128 MiB in pages: a checkpoint costs a sync of the database, and pages written twice until
-    // then are moved once; a longer log takes more of the page cache
-    conn.pragma_update(None, "wal_autocheckpoint", 16_384)?;
-    conn.pragma_update(None, "journal_size_limit", 128 << 20)?;
-    // in KiB: the inner pages of a year of readings, and the error queue's indexes of some days
-    conn.pragma_update(None, "cache_size", -40_960)?;
-    common(conn)?;
-    Ok(mode == "wal")
-}
-
-/// What both kinds of connection have.
-fn common(conn: &Connection) -> rusqlite::Result<()> {
-    // mapping the file measured slower
-    conn.pragma_update(None, "mmap_size", 0)?;
-    // else a range that is bound anew makes the statement be parsed and planned anew
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    conn.pragma_update(None, "trusted_schema", false)
 }

@@ -3,9 +3,10 @@
 //! Each question is one short read: a bounded walk of a key or an index, or one hour of readings.
 
 use greenstream_core::{Flag, Reason, Ts};
-use rusqlite::params;
 
 use super::Reader;
+use super::context;
+use super::db::params;
 use super::error::StoreError;
 use super::rows;
 use super::types::{AlertRow, UploadRow};
@@ -44,7 +45,7 @@ impl Reader {
     /// As for every question here: [`StoreError::Sqlite`] where the database cannot be read.
     pub fn newest_uploads(&self, limit: u32) -> Result<Vec<UploadRow>, StoreError> {
         let sql = format!("SELECT {} FROM t_upload ORDER BY upload DESC LIMIT ?1", rows::UPLOAD_COLUMNS);
-        self.all(&sql, [limit], rows::upload_row)
+        self.all(&sql, params![limit], rows::upload_row)
     }
 
     /// The newest alerts, newest first.
@@ -53,7 +54,7 @@ impl Reader {
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn newest_alerts(&self, limit: u32) -> Result<Vec<AlertRow>, StoreError> {
         let sql = format!("SELECT {} FROM t_alert ORDER BY alert DESC LIMIT ?1", rows::ALERT_COLUMNS);
-        self.all(&sql, [limit], rows::alert_row)
+        self.all(&sql, params![limit], rows::alert_row)
     }
 
     /// Episodes that have not ended, with their meters' ids: those that lasted longest into the data first.
@@ -64,8 +65,8 @@ impl Reader {
         self.all(
             "SELECT e.meter, e.kind, e.first_ts, e.last_ts, e.severity, e.closed, m.meter_id
              FROM t_episode e CROSS JOIN t_meter m ON m.id = e.meter
-             WHERE e.closed = 0 ORDER BY e.last_ts DESC, m.meter_id LIMIT ?1",
-            [limit],
+             WHERE NOT e.closed ORDER BY e.last_ts DESC, m.meter_id LIMIT ?1",
+            params![limit],
             |row| Ok((row.get(6)?, rows::episode(row)?)),
         )
     }
@@ -76,7 +77,7 @@ impl Reader {
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn count_open_episodes(&self) -> Result<u64, StoreError> {
         let count =
-            self.one("SELECT count(*) FROM t_episode WHERE closed = 0", [], |row| rows::count(row, 0));
+            self.one("SELECT count(*) FROM t_episode WHERE NOT closed", &[], |row| rows::count(row, 0));
         Ok(count?.unwrap_or(0))
     }
 
@@ -104,8 +105,9 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn newest_instant(&self, meter: Meter) -> Result<Option<Ts>, StoreError> {
-        let stored = self.one(NEWEST_STORED, [meter.0], |row| Ok(rows::instant(row.get(0)?, row.get(1)?)))?;
-        let waiting = self.one(NEWEST_WAITING, [meter.0], |row| rows::ts(row, 0))?;
+        let newest = self.db().choose(NEWEST_STORED, context::SERVER_NEWEST_STORED);
+        let stored = self.one(newest, params![meter.0], rows::reading_ts)?;
+        let waiting = self.one(NEWEST_WAITING, params![meter.0], |row| rows::ts(row, 0))?;
         Ok(stored.max(waiting))
     }
 
@@ -116,15 +118,19 @@ impl Reader {
     pub fn hour_counts(&self, hour: i64) -> Result<HourCounts, StoreError> {
         let [a, b, c] =
             HourCounts::FLAGS.map(|flag| format!("coalesce(sum(flags >> {} & 1), 0)", flag as u8));
-        let sql = format!("SELECT count(*), {a}, {b}, {c} FROM t_reading WHERE hour = ?1");
-        let counts = self.one(&sql, [hour], |row| {
+        // what leads a server to the day's partition
+        let of_day =
+            "AND r.ts >= to_timestamp(?1::float8 * 3600) AND r.ts < to_timestamp((?1::float8 + 1) * 3600)";
+        let of_day = self.db().choose("", of_day);
+        let sql = format!("SELECT count(*), {a}, {b}, {c} FROM t_reading r WHERE r.hour = ?1 {of_day}");
+        let counts = self.one(&sql, params![hour], |row| {
             Ok(HourCounts {
                 stored: rows::count(row, 0)?,
                 flags: [rows::count(row, 1)?, rows::count(row, 2)?, rows::count(row, 3)?],
                 open: Vec::new(),
             })
         })?;
-        let open = self.all(OPEN_IN_HOUR, [hour], |row| {
+        let open = self.all(OPEN_IN_HOUR, params![hour], |row| {
             Ok((rows::code(row, 0, Reason::from_code)?, rows::count(row, 1)?))
         })?;
         Ok(HourCounts { open, ..counts.unwrap_or_default() })

@@ -1,24 +1,24 @@
 //! Readers: a read-only connection, snapshots, and the small questions.
 
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use greenstream_core::decode::RowIndex;
 use greenstream_core::{Reading, Ts};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
-use super::error::{Doing, StoreError};
-use super::rows;
+use super::db::{Db, Row, Value, params};
+use super::error::{Doing, Fault, StoreError};
 use super::types::{ErrorRow, Position, UploadRow};
-use super::{BUSY_WAIT, STATEMENTS, common, schema};
+use super::{Database, postgres, rows, sqlite};
 use crate::change::{DayState, Decision, Episode, Meter, SupersededRow};
+use crate::outage::Outages;
 
 /// A read-only connection of its own. Each question sees the last commit before it; for several
 /// questions about one state take a [`Snapshot`].
 #[derive(Debug)]
 pub struct Reader {
-    conn: Connection,
-    path: PathBuf,
+    db: Db,
+    place: Database,
 }
 
 /// One state of the store, held while the writer goes on; dereferences to the reader. The log
@@ -26,8 +26,12 @@ pub struct Reader {
 #[derive(Debug)]
 pub struct Snapshot<'r> {
     reader: &'r Reader,
-    /// Ends the read transaction when dropped.
-    _tx: Transaction<'r>,
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        self.reader.db.let_go();
+    }
 }
 
 impl Deref for Snapshot<'_> {
@@ -39,26 +43,22 @@ impl Deref for Snapshot<'_> {
 }
 
 impl Reader {
-    /// Opens the store at `path`, which a [`super::Store`] must have made and brought up to date.
-    pub(super) fn open(path: &Path) -> Result<Reader, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags).doing("be opened for reading")?;
-        conn.busy_timeout(BUSY_WAIT).doing("be opened for reading")?;
-        conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        // in KiB: a reader passes most pages once, and each thread has one of its own
-        conn.pragma_update(None, "cache_size", -16_384).doing("be opened for reading")?;
-        common(&conn).doing("be opened for reading")?;
-        match schema::check(&conn, path)? {
-            schema::VERSION => {}
-            0 => {
-                let found = "a store that this release has not opened for writing yet";
-                return Err(StoreError::NotAStore { path: path.to_owned(), found });
-            }
-            found => {
-                return Err(StoreError::Older { path: path.to_owned(), found, known: schema::VERSION });
-            }
+    /// Opens the store at `place`, which a [`super::Store`] must have made and brought up to date.
+    pub(super) fn open(place: Database) -> Result<Reader, StoreError> {
+        let db = match &place {
+            Database::File(path) => Db::Sqlite(sqlite::open_for_reading(path)?),
+            Database::Server(server) => Db::Postgres(postgres::open_for_reading(server)?),
+        };
+        Ok(Reader { db, place })
+    }
+
+    /// Lets each question wait as long as a server is away, and `outages` hear of it; a file is not waited for.
+    #[must_use]
+    pub fn waiting_out(mut self, outages: Arc<Outages>) -> Reader {
+        if let Db::Postgres(session) = &mut self.db {
+            session.wait_out(outages);
         }
-        Ok(Reader { conn, path: path.to_owned() })
+        self
     }
 
     /// Holds the state as it is now until the snapshot is dropped. One at a time.
@@ -66,16 +66,17 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read, or a snapshot is held already.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        let tx = self.conn.unchecked_transaction().doing("hold a snapshot")?;
+        self.db.hold().doing("hold a snapshot")?;
+        let snapshot = Snapshot { reader: self };
         // a read transaction begins with the first read
-        position(&self.conn)?;
-        Ok(Snapshot { reader: self, _tx: tx })
+        position(&self.db)?;
+        Ok(snapshot)
     }
 
     /// Where the database is.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn database(&self) -> &Database {
+        &self.place
     }
 
     /// Where the store stands in the journal.
@@ -83,7 +84,7 @@ impl Reader {
     /// # Errors
     /// As for every question here: [`StoreError::Sqlite`] where the database cannot be read.
     pub fn position(&self) -> Result<Position, StoreError> {
-        position(&self.conn)
+        position(&self.db)
     }
 
     /// The version of the configuration that everything is judged by; none before the first.
@@ -91,9 +92,8 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn configuration(&self) -> Result<Option<String>, StoreError> {
-        self.conn
-            .query_row("SELECT configuration FROM t_state", [], |row| row.get(0))
-            .doing("read the configuration's version")
+        let version = self.db.row("SELECT configuration FROM t_state", &[], |row| row.get(0));
+        version.doing("read the configuration's version")
     }
 
     /// All meters with their numbers, sorted by number.
@@ -101,7 +101,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn meters(&self) -> Result<Vec<(Meter, String)>, StoreError> {
-        self.all("SELECT id, meter_id FROM t_meter ORDER BY id", [], |row| {
+        self.all("SELECT id, meter_id FROM t_meter ORDER BY id", &[], |row| {
             Ok((Meter(row.get(0)?), row.get(1)?))
         })
     }
@@ -111,7 +111,9 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn meter(&self, meter_id: &str) -> Result<Option<Meter>, StoreError> {
-        self.one("SELECT id FROM t_meter WHERE meter_id = ?1", [meter_id], |row| Ok(Meter(row.get(0)?)))
+        self.one("SELECT id FROM t_meter WHERE meter_id = ?1", params![meter_id], |row| {
+            Ok(Meter(row.get(0)?))
+        })
     }
 
     /// One upload.
@@ -120,7 +122,7 @@ impl Reader {
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn upload(&self, upload: u32) -> Result<Option<UploadRow>, StoreError> {
         let sql = format!("SELECT {} FROM t_upload WHERE upload = ?1", rows::UPLOAD_COLUMNS);
-        self.one(&sql, [upload], rows::upload_row)
+        self.one(&sql, params![upload], rows::upload_row)
     }
 
     /// Uploads that are neither done nor dead, in landing order.
@@ -132,7 +134,7 @@ impl Reader {
             "SELECT {} FROM t_upload WHERE status <> 2 AND status < 2 ORDER BY upload",
             rows::UPLOAD_COLUMNS
         );
-        self.all(&sql, [], rows::upload_row)
+        self.all(&sql, &[], rows::upload_row)
     }
 
     /// Where the lines of an upload's rows begin; none for an upload that has not ended.
@@ -140,10 +142,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn row_index(&self, upload: u32) -> Result<Option<RowIndex>, StoreError> {
-        let index = |row: &rusqlite::Row<'_>| Ok(rows::index_from(row.get_ref(0)?.as_blob()?));
+        let index = |row: Row<'_>| Ok(rows::index_from(&row.get::<Vec<u8>>(0)?));
         self.one(
             "SELECT row_index FROM t_upload WHERE upload = ?1 AND row_index IS NOT NULL",
-            [upload],
+            params![upload],
             index,
         )
     }
@@ -153,12 +155,12 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn reading(&self, meter: Meter, ts: Ts) -> Result<Option<Reading>, StoreError> {
-        let (hour, at) = rows::place(ts);
         let sql = format!(
-            "SELECT {} FROM t_reading r WHERE hour = ?1 AND meter = ?2 AND at = ?3",
-            rows::READING_COLUMNS
+            "SELECT {} FROM t_reading r WHERE r.hour = ?1 AND r.meter = ?2 AND {} = ?3",
+            self.reading_columns(),
+            self.db.choose("r.at", "r.ts")
         );
-        let accepted = self.one(&sql, params![hour, meter.0, at], rows::reading)?;
+        let accepted = self.one(&sql, &rows::key(&self.db, meter, ts), rows::reading)?;
         if accepted.is_some() {
             return Ok(accepted);
         }
@@ -167,7 +169,7 @@ impl Reader {
              WHERE e.hour = ?1 AND e.meter = ?2 AND e.ts = ?3 AND e.status = 0 AND e.reason >= 9",
             rows::QUARANTINED_COLUMNS
         );
-        let waiting = self.one(&sql, params![hour, meter.0, ts.micros()], rows::quarantined)?;
+        let waiting = self.one(&sql, params![ts.hour(), meter.0, ts.micros()], rows::quarantined)?;
         Ok(waiting.map(|(_, reading)| reading))
     }
 
@@ -181,7 +183,7 @@ impl Reader {
              WHERE e.upload = ?1 AND e.row_number = ?2",
             rows::ERROR_COLUMNS
         );
-        self.one(&sql, [upload, row_number], rows::error_row)
+        self.one(&sql, params![upload, row_number], rows::error_row)
     }
 
     /// The rows that lost the reading of a meter at an instant, by (upload, row).
@@ -223,7 +225,7 @@ impl Reader {
             "SELECT {} FROM t_decision WHERE upload = ?1 AND row_number = ?2",
             rows::DECISION_COLUMNS
         );
-        self.one(&sql, [upload, row_number], rows::decision)
+        self.one(&sql, params![upload, row_number], rows::decision)
     }
 
     /// A meter's days (of the reporting zone) from `from` to `to`, both included, in order; days
@@ -278,43 +280,45 @@ impl Reader {
         self.all(
             "SELECT meter, kind, first_ts, last_ts, severity, closed FROM t_episode
              ORDER BY meter, kind, first_ts",
-            [],
+            &[],
             rows::episode,
         )
     }
 
-    pub(super) fn conn(&self) -> &Connection {
-        &self.conn
+    pub(super) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The columns of [`rows::reading`].
+    pub(super) fn reading_columns(&self) -> &'static str {
+        self.db.choose(rows::READING_COLUMNS, rows::SERVER_READING_COLUMNS)
     }
 
     /// The one row of a query, if there is one.
     pub(super) fn one<T>(
         &self,
         sql: &str,
-        params: impl rusqlite::Params,
-        row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+        params: &[Value<'_>],
+        row: impl FnOnce(Row<'_>) -> Result<T, Fault>,
     ) -> Result<Option<T>, StoreError> {
-        let select = self.conn.prepare_cached(sql);
-        select.and_then(|mut select| select.query_row(params, row).optional()).doing("be read")
+        self.db.one(sql, params, row).doing("be read")
     }
 
     /// All rows of a query whose answer is small.
     pub(super) fn all<T>(
         &self,
         sql: &str,
-        params: impl rusqlite::Params,
-        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+        params: &[Value<'_>],
+        row: impl FnMut(Row<'_>) -> Result<T, Fault>,
     ) -> Result<Vec<T>, StoreError> {
-        let select = self.conn.prepare_cached(sql);
-        select.and_then(|mut select| select.query_map(params, row)?.collect()).doing("be read")
+        self.db.all(sql, params, row).doing("be read")
     }
 }
 
 /// Where the store stands in the journal.
-pub(super) fn position(conn: &Connection) -> Result<Position, StoreError> {
-    conn.prepare_cached("SELECT entry, entry_hash FROM t_state")
-        .and_then(|mut select| {
-            select.query_row([], |row| Ok(Position { entry: rows::count(row, 0)?, entry_hash: row.get(1)? }))
-        })
-        .doing("say its position")
+pub(super) fn position(db: &Db) -> Result<Position, StoreError> {
+    let position = db.row("SELECT entry, entry_hash FROM t_state", &[], |row| {
+        Ok(Position { entry: rows::count(row, 0)?, entry_hash: row.get(1)? })
+    });
+    position.doing("say its position")
 }

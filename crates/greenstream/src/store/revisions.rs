@@ -2,20 +2,22 @@
 //! sequence number (rule 5).
 
 use greenstream_core::Ts;
-use rusqlite::{Connection, params};
 
-use super::error::StoreError;
+use super::db::{Db, params};
+use super::error::{Fault, StoreError};
 use super::reader::Reader;
 use crate::change::{Meter, Revision};
 
 /// Takes the revisions of an upload's rows.
-pub(super) fn put(conn: &Connection, revisions: &[Revision]) -> rusqlite::Result<()> {
+pub(super) fn put(db: &Db, revisions: &[Revision]) -> Result<(), Fault> {
     // a dead letter that is tried again gives the same rows
-    let mut put = conn.prepare_cached("INSERT OR REPLACE INTO t_revision VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for Revision { meter, ts, upload, row_number, revision } in revisions {
-        put.execute(params![meter.0, ts.micros(), upload, row_number, revision])?;
-    }
-    Ok(())
+    let put = "INSERT INTO t_revision VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (meter, ts, upload, row_number) DO UPDATE SET revision = ?5";
+    let one = |one: &Revision| {
+        let Revision { meter, ts, upload, row_number, revision } = *one;
+        [meter.0.into(), ts.micros().into(), upload.into(), row_number.into(), revision.into()]
+    };
+    db.execute_all(put, revisions.iter().map(one))
 }
 
 impl Reader {
@@ -24,7 +26,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`] where the database cannot be read.
     pub fn has_revisions(&self) -> Result<bool, StoreError> {
-        let any: Option<i64> = self.one("SELECT 1 FROM t_revision LIMIT 1", [], |row| row.get(0))?;
+        let any: Option<i64> = self.one("SELECT 1 FROM t_revision LIMIT 1", &[], |row| row.get(0))?;
         Ok(any.is_some())
     }
 

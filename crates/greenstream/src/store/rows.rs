@@ -1,19 +1,22 @@
-//! How SQLite's rows become ours: for each kind its columns, and the type they make.
+//! How the database's rows become ours: for each kind its columns, and the type they make.
 
 use greenstream_core::decode::{RowIndex, Span};
 use greenstream_core::{Flags, HOUR, Power, Reading, Reason, Standing, Ts};
-use rusqlite::Row;
 
+use super::db::{Db, Row, Value};
+use super::error::Fault;
 use super::types::{AlertRow, ArchiveTable, Dirty, ErrorRow, Queued, UploadRow, UploadStatus};
 use crate::change::{DayState, DeadLetter, Decision, Episode, EpisodeKind, Landed, Meter, Severity, Status};
 
-/// The columns of [`reading`], in its order.
+/// The columns of [`reading`], in its order, of a file.
 pub(super) const READING_COLUMNS: &str = "r.hour, r.at, r.kw, r.flags, r.upload, r.row_number, r.meter";
+/// The same of a server, where the instant is a column of its own.
+pub(super) const SERVER_READING_COLUMNS: &str = "r.ts, 0, r.kw, r.flags, r.upload, r.row_number, r.meter";
 
 /// The first six of [`READING_COLUMNS`] as an accepted reading.
-pub(super) fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
+pub(super) fn reading(row: Row<'_>) -> Result<Reading, Fault> {
     Ok(Reading {
-        ts: instant(row.get(0)?, row.get(1)?),
+        ts: reading_ts(row)?,
         kw: power(row, 2)?,
         flags: flags(row, 3)?,
         upload: row.get(4)?,
@@ -22,11 +25,39 @@ pub(super) fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
     })
 }
 
+/// The instant of a reading, from its first columns.
+pub(super) fn reading_ts(row: Row<'_>) -> Result<Ts, Fault> {
+    match row {
+        Row::Sqlite(_) => Ok(instant(row.get(0)?, row.get(1)?)),
+        Row::Postgres(_) => ts(row, 0),
+    }
+}
+
+/// The row, as (upload, row_number), whose reading is stored there.
+pub(super) fn holder(db: &Db, meter: Meter, at: Ts) -> Result<Option<(u32, u32)>, Fault> {
+    let sql = db.choose(
+        "SELECT upload, row_number FROM t_reading WHERE hour = ?1 AND meter = ?2 AND at = ?3",
+        "SELECT upload, row_number FROM t_reading WHERE hour = ?1 AND meter = ?2 AND ts = ?3",
+    );
+    db.one(sql, &key(db, meter, at), |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// What a reading is found by: hour, meter, and microseconds within the hour of a file, the instant of a
+/// server.
+pub(super) fn key(db: &Db, meter: Meter, at: Ts) -> [Value<'static>; 3] {
+    let (hour, within) = place(at);
+    let at = match db {
+        Db::Sqlite(_) => within,
+        Db::Postgres(_) => at.micros(),
+    };
+    [hour.into(), meter.0.into(), at.into()]
+}
+
 /// The columns of [`quarantined`], in its order.
 pub(super) const QUARANTINED_COLUMNS: &str = "e.ts, e.kw, e.flags, e.upload, e.row_number, e.reason, e.meter";
 
 /// A winner that waits in the error queue, and whose it is.
-pub(super) fn quarantined(row: &Row<'_>) -> rusqlite::Result<(Meter, Reading)> {
+pub(super) fn quarantined(row: Row<'_>) -> Result<(Meter, Reading), Fault> {
     let reason = code(row, 5, Reason::from_code)?;
     let reading = Reading {
         ts: ts(row, 0)?,
@@ -39,16 +70,28 @@ pub(super) fn quarantined(row: &Row<'_>) -> rusqlite::Result<(Meter, Reading)> {
     Ok((Meter(row.get(6)?), reading))
 }
 
+/// An accepted reading where the column `reason` (after the meter's id) is 0, else one that waits.
+pub(super) fn reading_of_any(row: Row<'_>) -> Result<Reading, Fault> {
+    let accepted = reading(row)?;
+    Ok(match row.get(8)? {
+        0_u8 => accepted,
+        _ => {
+            let reason = code(row, 8, Reason::from_code)?;
+            Reading { standing: Standing::from_reason(reason).unwrap_or(Standing::Unjudged), ..accepted }
+        }
+    })
+}
+
 /// The columns of [`error_row`], in its order; from `t_error e LEFT JOIN t_meter m`.
 pub(super) const ERROR_COLUMNS: &str = "e.upload, e.row_number, e.meter, \
     coalesce(m.meter_id, e.meter_text, ''), e.ts, e.kw, e.reason, e.flags, e.status, e.raw";
 
 /// An entry of the error queue.
-pub(super) fn error_row(row: &Row<'_>) -> rusqlite::Result<ErrorRow> {
+pub(super) fn error_row(row: Row<'_>) -> Result<ErrorRow, Fault> {
     Ok(ErrorRow {
         upload: row.get(0)?,
         row_number: row.get(1)?,
-        meter: row.get::<_, Option<u32>>(2)?.map(Meter),
+        meter: row.get::<Option<u32>>(2)?.map(Meter),
         meter_id: row.get(3)?,
         ts: optional_ts(row, 4)?,
         kw: power(row, 5)?,
@@ -64,12 +107,12 @@ pub(super) const QUEUED_COLUMNS: &str =
     "upload, row_number, meter, meter_text, ts, kw, reason, flags, status";
 
 /// An entry of the error queue without its line.
-pub(super) fn queued<'r>(row: &'r Row<'_>) -> rusqlite::Result<Queued<'r>> {
+pub(super) fn queued<'r>(row: Row<'r>) -> Result<Queued<'r>, Fault> {
     Ok(Queued {
         upload: row.get(0)?,
         row_number: row.get(1)?,
-        meter: row.get::<_, Option<u32>>(2)?.map(Meter),
-        meter_text: row.get_ref(3)?.as_str_or_null()?.unwrap_or_default(),
+        meter: row.get::<Option<u32>>(2)?.map(Meter),
+        meter_text: row.text(3)?.unwrap_or_default(),
         ts: optional_ts(row, 4)?,
         kw: power(row, 5)?,
         reason: code(row, 6, Reason::from_code)?,
@@ -84,12 +127,10 @@ pub(super) const UPLOAD_COLUMNS: &str = "upload, name, sha256, bytes, landed_at,
     dead_message, dead_hint";
 
 /// An upload.
-pub(super) fn upload_row(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
+pub(super) fn upload_row(row: Row<'_>) -> Result<UploadRow, Fault> {
     let first: Option<i64> = row.get(13)?;
     let last: Option<i64> = row.get(14)?;
-    let dead = |code: String| {
-        Ok::<_, rusqlite::Error>(DeadLetter { code, message: row.get(17)?, hint: row.get(18)? })
-    };
+    let dead = |code: String| Ok::<_, Fault>(DeadLetter { code, message: row.get(17)?, hint: row.get(18)? });
     Ok(UploadRow {
         landed: Landed {
             upload: row.get(0)?,
@@ -108,7 +149,7 @@ pub(super) fn upload_row(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
         decoded_bytes: count(row, 12)?,
         days: first.zip(last),
         attempts: row.get(15)?,
-        dead: row.get::<_, Option<String>>(16)?.map(dead).transpose()?,
+        dead: row.get::<Option<String>>(16)?.map(dead).transpose()?,
     })
 }
 
@@ -117,13 +158,13 @@ pub(super) const DECISION_COLUMNS: &str =
     "upload, row_number, status, reason, meter, ts, kw, flags, edited, who, why, at";
 
 /// An operator's decision.
-pub(super) fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
+pub(super) fn decision(row: Row<'_>) -> Result<Decision, Fault> {
     Ok(Decision {
         upload: row.get(0)?,
         row_number: row.get(1)?,
         status: code(row, 2, Status::from_code)?,
         reason: code(row, 3, Reason::from_code)?,
-        meter: row.get::<_, Option<u32>>(4)?.map(Meter),
+        meter: row.get::<Option<u32>>(4)?.map(Meter),
         ts: optional_ts(row, 5)?,
         kw: power(row, 6)?,
         flags: flags(row, 7)?,
@@ -135,7 +176,7 @@ pub(super) fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
 }
 
 /// An episode, from (meter, kind, first_ts, last_ts, severity, closed).
-pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
+pub(super) fn episode(row: Row<'_>) -> Result<Episode, Fault> {
     let kind = |code: u8| EpisodeKind::ALL.into_iter().find(|kind| *kind as u8 == code);
     let severity = |code: u8| {
         [Severity::Suspected, Severity::Confirmed].into_iter().find(|severity| *severity as u8 == code)
@@ -151,7 +192,7 @@ pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
 }
 
 /// What a meter's day holds, from (day, state).
-pub(super) fn day(row: &Row<'_>) -> rusqlite::Result<(i32, DayState)> {
+pub(super) fn day(row: Row<'_>) -> Result<(i32, DayState), Fault> {
     let state = |code: u8| {
         [DayState::Unmeasured, DayState::Zero, DayState::Live].into_iter().find(|s| *s as u8 == code)
     };
@@ -163,7 +204,7 @@ pub(super) const ALERT_COLUMNS: &str =
     "alert, kind, key, meter_id, upload, at, message, sent_at, attempts, tried_at";
 
 /// An alert.
-pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
+pub(super) fn alert_row(row: Row<'_>) -> Result<AlertRow, Fault> {
     Ok(AlertRow {
         alert: row.get(0)?,
         kind: row.get(1)?,
@@ -179,7 +220,7 @@ pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
 }
 
 /// A dirty partition, from (table_id, day, entry).
-pub(super) fn dirty(row: &Row<'_>) -> rusqlite::Result<Dirty> {
+pub(super) fn dirty(row: Row<'_>) -> Result<Dirty, Fault> {
     let table = |code: u8| ArchiveTable::ALL.into_iter().find(|table| *table as u8 == code);
     let day: i64 = row.get(1)?;
     Ok(Dirty {
@@ -263,36 +304,32 @@ fn take_number(bytes: &mut &[u8]) -> Option<u64> {
     }
 }
 
-pub(super) fn power(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Power>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(Power::from_milliwatts))
+pub(super) fn power(row: Row<'_>, column: usize) -> Result<Option<Power>, Fault> {
+    Ok(row.get::<Option<i64>>(column)?.map(Power::from_milliwatts))
 }
 
-pub(super) fn flags(row: &Row<'_>, column: usize) -> rusqlite::Result<Flags> {
+pub(super) fn flags(row: Row<'_>, column: usize) -> Result<Flags, Fault> {
     row.get(column).map(Flags::from_bits)
 }
 
-pub(super) fn ts(row: &Row<'_>, column: usize) -> rusqlite::Result<Ts> {
+pub(super) fn ts(row: Row<'_>, column: usize) -> Result<Ts, Fault> {
     row.get(column).map(Ts::from_micros)
 }
 
-pub(super) fn optional_ts(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Ts>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(Ts::from_micros))
+pub(super) fn optional_ts(row: Row<'_>, column: usize) -> Result<Option<Ts>, Fault> {
+    Ok(row.get::<Option<i64>>(column)?.map(Ts::from_micros))
 }
 
 /// A number that is never negative.
-pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn count(row: Row<'_>, column: usize) -> Result<u64, Fault> {
     let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+    u64::try_from(value).map_err(|_| Fault::Range { column })
 }
 
 /// A code that stands for something this program knows.
-pub(super) fn code<T>(
-    row: &Row<'_>,
-    column: usize,
-    known: impl FnOnce(u8) -> Option<T>,
-) -> rusqlite::Result<T> {
+pub(super) fn code<T>(row: Row<'_>, column: usize, known: impl FnOnce(u8) -> Option<T>) -> Result<T, Fault> {
     let code: u8 = row.get(column)?;
-    known(code).ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(column, code.into()))
+    known(code).ok_or(Fault::Range { column })
 }
 
 #[cfg(test)]

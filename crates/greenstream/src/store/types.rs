@@ -1,5 +1,7 @@
 //! What readers get: the rows of the datasets as types.
 
+use std::borrow::Cow;
+
 use greenstream_core::{Flags, Power, Reason, Ts};
 
 use crate::change::{DeadLetter, Landed, Meter, Status};
@@ -108,7 +110,7 @@ pub struct Queued<'a> {
     pub row_number: u32,
     pub meter: Option<Meter>,
     /// The meter's id as far as it could be read, of a row that failed to decode; else empty.
-    pub meter_text: &'a str,
+    pub meter_text: Cow<'a, str>,
     pub ts: Option<Ts>,
     pub kw: Option<Power>,
     pub reason: Reason,

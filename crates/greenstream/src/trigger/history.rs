@@ -32,7 +32,7 @@ impl History {
 }
 
 fn look(layout: &Layout, name: &str, since: Option<Ts>) -> Result<bool, StoreError> {
-    let (reader, mut found) = (Store::reader(&layout.database())?, false);
+    let (reader, mut found) = (Store::reader(layout.database())?, false);
     let filter = Filter { from: since, ..Filter::default() };
     reader.uploads::<StoreError>(&filter, &mut |upload| {
         found |= upload.landed.name == name;

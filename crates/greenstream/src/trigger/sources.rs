@@ -172,14 +172,7 @@ fn absent(key: &'static str, value: Option<&Address>, feature: &str) -> Result<(
 }
 
 fn open(url: &Address, config: &Config) -> Result<Bucket, TriggerError> {
-    let keys = &config.file.objects;
-    let settings = objects::Settings {
-        endpoint: keys.endpoint.as_deref().map(str::to_owned),
-        region: keys.region.clone(),
-        retries_max: keys.retries_max,
-        request_seconds: keys.request_seconds,
-        object_lock_days: None,
-    };
+    let settings = config.file.objects.settings(None);
     let place = objects::Bucket::open(url, &settings).map_err(|error| {
         let (problem, hint) = (with_causes(&error), error.hint().to_owned());
         TriggerError::Key { key: "inbox.url", problem, hint }

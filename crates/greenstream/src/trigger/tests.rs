@@ -45,7 +45,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         drop(Home::open(folder.path(), "a test").unwrap());
         let layout = Home::look(folder.path()).unwrap();
-        drop(Store::open(&layout.database()).unwrap());
+        drop(Store::open(layout.database()).unwrap());
         let store = Arc::new(InMemory::new());
         let landed = Arc::default();
         let (intake, posts) = intake(Bell::default());
@@ -207,7 +207,7 @@ async fn an_object_that_was_never_there_is_missing_and_one_that_landed_in_anothe
         |at: &str| Hint { key: "inbox/a.csv".to_owned(), at: crate::text::instant(at), ..Hint::default() };
     assert_eq!(kind(&world.taker.take(hint("2026-03-02T00:00:00Z")).await), "missing");
     let landed_at = crate::text::instant("2026-03-02T12:00:00Z").unwrap();
-    let mut store = Store::open(&world.layout().database()).unwrap();
+    let mut store = Store::open(world.layout().database()).unwrap();
     let landed = Landed {
         upload: 1,
         name: "a.csv".to_owned(),

@@ -143,7 +143,7 @@ pub fn confirm(checks: &Checks<'_>, day: Option<i64>) -> Result<Option<Finding>,
             Ok(archive) => archive,
             Err(error) => return Ok(Some(unread(checks.home, &error))),
         };
-        let reader = Store::reader(&checks.home.database())?;
+        let reader = Store::reader(checks.home.database())?;
         let snapshot = reader.snapshot()?;
         let view = super::state::view(&snapshot)?;
         let sums = of_day(&view, day, &mut FxHashMap::default())?;

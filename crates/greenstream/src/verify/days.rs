@@ -84,7 +84,7 @@ pub fn of_day(
     view.snapshot.day_errors(day, |row| {
         let meter = match row.meter {
             Some(meter) => view.hash(meter),
-            None => super::sum::of_text(row.meter_text),
+            None => super::sum::of_text(&row.meter_text),
         };
         let codes = (row.reason as u64) << 8 | row.status as u64;
         let (kw, at) = (archived(row.kw), (row.upload, row.row_number));

@@ -117,7 +117,7 @@ impl Checks<'_> {
 /// # Errors
 /// When a part of the home cannot be read at all; damage is a finding.
 pub fn verify(home: &Layout, tell: &Tell<'_>) -> Result<Report, ProcessError> {
-    let reader = home.database().exists().then(|| Store::reader(&home.database())).transpose()?;
+    let reader = Store::is_at(home.database())?.then(|| Store::reader(home.database())).transpose()?;
     let position = reader.as_ref().map(Reader::position).transpose()?.unwrap_or_default();
     let expected = (position.entry > 0).then_some((position.entry, position.entry_hash.as_str()));
     let landed = landing::verify(home.landing_place().clone(), expected, &|progress| {
@@ -155,7 +155,7 @@ fn projections(
         Some(reader) => reader.quick_check(DATABASE_PROBLEMS)?,
     };
     let is_whole = problems.is_empty();
-    let database = checks.home.database().display().to_string();
+    let database = checks.home.database().to_string();
     checks.find_all(
         problems
             .into_iter()

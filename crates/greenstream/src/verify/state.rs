@@ -54,7 +54,7 @@ impl View<'_> {
 pub fn check(checks: &Checks<'_>) -> Result<(), ProcessError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let database = checks.home.database();
-    let readers = (0..cores).map(|_| Store::reader(&database)).collect::<Result<Vec<_>, _>>()?;
+    let readers = (0..cores).map(|_| Store::reader(database)).collect::<Result<Vec<_>, _>>()?;
     let meeting = Meeting {
         barrier: Barrier::new(cores),
         positions: Mutex::new(vec![None; cores]),

@@ -1,6 +1,5 @@
 //! What the routes read: a home's database and journal, anew for each answer.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use askama::Template;
@@ -18,7 +17,6 @@ use crate::store::{Reader, Store, StoreError};
 /// Where a home's parts are, and what need not be read twice.
 pub struct Places {
     pub layout: Layout,
-    database: PathBuf,
     /// The journal as far as it was read: entries never change, so that only new ones are read.
     zone: Mutex<Option<Zone>>,
     pub hours: Hours,
@@ -110,13 +108,13 @@ impl From<askama::Error> for Problem {
 
 impl Places {
     pub fn new(layout: Layout, readers: usize, outages: Arc<Outages>) -> Places {
-        let (database, readers) = (layout.database(), Semaphore::new(readers));
-        Places { layout, database, zone: Mutex::new(None), hours: Hours::default(), outages, readers }
+        let readers = Semaphore::new(readers);
+        Places { layout, zone: Mutex::new(None), hours: Hours::default(), outages, readers }
     }
 
     /// A connection of its own for each question: the file may be another one by the next.
     pub fn reader(&self) -> Result<Reader, Problem> {
-        Ok(Store::reader(&self.database)?)
+        Ok(Store::reader(self.layout.database())?)
     }
 
     /// What `status --json` says, and what is out of order.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod snapshot;
+pub mod store;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use greenstream::config::Config;
+use greenstream::store::Database;
 use tempfile::TempDir;
 
 /// The header of the default feed.
@@ -58,6 +61,7 @@ pub type Row = BTreeMap<String, String>;
 /// A home of its own, with a folder of files to ingest beside it.
 pub struct Home {
     folder: TempDir,
+    database: Option<store::Database>,
 }
 
 impl Home {
@@ -75,7 +79,29 @@ impl Home {
     fn within(folder: TempDir) -> Home {
         fs::create_dir_all(folder.path().join("home")).unwrap();
         fs::create_dir_all(folder.path().join("files")).unwrap();
-        Home { folder }
+        Home { folder, database: None }
+    }
+
+    /// Configures it by `text`, and its database as the tests are told.
+    pub fn configure_on_test_store(&mut self, text: &str) {
+        self.use_database(store::Database::new(), text);
+    }
+
+    /// The same with a copy of what another home's database holds. A file is copied with its home.
+    pub fn configure_on_copy_of(&mut self, other: &Home, text: &str) {
+        self.use_database(other.database.as_ref().map(store::Database::copy), text);
+    }
+
+    fn use_database(&mut self, database: Option<store::Database>, text: &str) {
+        let store = database.as_ref().map(|database| format!("[store]\nurl = \"{}\"\n", database.url()));
+        self.configure("greenstream.toml", &(store.unwrap_or_default() + text));
+        self.database = database;
+    }
+
+    /// Where its database is.
+    pub fn database(&self) -> Database {
+        let database = Config::database_of(&self.path().join("greenstream.toml")).unwrap();
+        database.unwrap_or_else(|| Database::File(self.path().join("greenstream.db")))
     }
 
     pub fn path(&self) -> PathBuf {

@@ -22,8 +22,8 @@ const REGISTRY: &str = "meter_id,power_kw_max\nR,20\n";
 
 /// A home under the world's configuration, in which nothing has landed.
 pub fn new_home() -> Home {
-    let home = Home::in_memory();
-    home.configure("greenstream.toml", CONFIGURATION);
+    let mut home = Home::in_memory();
+    home.configure_on_test_store(CONFIGURATION);
     home.configure("meters.csv", REGISTRY);
     home
 }
@@ -88,7 +88,7 @@ pub fn write_files(home: &Home, folder: &str, files: &[(&str, String)]) -> Strin
 /// journal entries, which are raised once each. Silence is looked at between batches, and how those are
 /// cut is not the landing zone's.
 pub fn state(home: &Home) -> Vec<String> {
-    let reader = Store::reader(&home.path().join("greenstream.db")).unwrap();
+    let reader = Store::reader(home.database()).unwrap();
     let mut state = Vec::new();
     for dataset in Dataset::ALL {
         let columns = dataset.columns();
@@ -150,9 +150,10 @@ fn is_leftover(path: &Path) -> bool {
 
 /// A copy of a home as it stands, with the files beside it.
 pub fn copy(home: &Home) -> Home {
-    let other = Home::in_memory();
+    let mut other = Home::in_memory();
     let (from, to) = (home.path(), other.path());
     copy_folder(from.parent().unwrap(), to.parent().unwrap());
+    other.configure_on_copy_of(home, CONFIGURATION);
     other
 }
 

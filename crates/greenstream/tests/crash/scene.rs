@@ -108,7 +108,7 @@ pub fn end_service(home: &Home, mut child: Child, command: &mut Command) -> Done
 
 pub fn is_through(home: &Home) -> bool {
     let is_done = || -> Option<bool> {
-        let reader = Store::reader(&home.path().join("greenstream.db")).ok()?;
+        let reader = Store::reader(home.database()).ok()?;
         let status = reader.upload(12).ok()??.status;
         Some(matches!(status, UploadStatus::Done | UploadStatus::Dead))
     };

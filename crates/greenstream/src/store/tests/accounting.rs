@@ -63,10 +63,16 @@ fn rows_that_are_taken_away_from_an_old_upload_must_add_up_too() {
 fn an_upload_lands_is_tried_and_ends() {
     let mut home = Home::new();
     home.store.land(&[landed(1), landed(2)]).unwrap();
-    home.expect("SELECT upload, status, attempts FROM uploads", &["1 landed 0", "2 landed 0"]);
+    home.expect(
+        "SELECT upload, status, attempts FROM uploads ORDER BY upload",
+        &["1 landed 0", "2 landed 0"],
+    );
     assert_eq!(home.store.begin(&[1, 7]).unwrap(), [1, 0]);
     assert_eq!(home.store.begin(&[1]).unwrap(), [2]);
-    home.expect("SELECT upload, status, attempts FROM uploads", &["1 processing 2", "2 landed 0"]);
+    home.expect(
+        "SELECT upload, status, attempts FROM uploads ORDER BY upload",
+        &["1 processing 2", "2 landed 0"],
+    );
     assert_eq!(home.store.position().unwrap().entry, 0);
     let unfinished: Vec<_> =
         home.reader().unfinished().unwrap().into_iter().map(|upload| upload.landed).collect();

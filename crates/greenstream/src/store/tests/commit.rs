@@ -4,7 +4,11 @@ use super::*;
 use crate::change::{Alert, DayState, Episode, EpisodeKind, Severity};
 
 pub(super) fn stored() -> Home {
-    let mut home = Home::with_meters();
+    stored_in(Home::new())
+}
+
+fn stored_in(home: Home) -> Home {
+    let mut home = home.and_meters();
     home.commit(ChangeSet {
         inserted: vec![(A, reading(0, 1, 1)), (A, reading(15, 1, 2)), (B, reading(0, 1, 3))],
         outcome: done(1, 3),
@@ -137,7 +141,7 @@ fn a_reading_moves_from_where_it_stood_to_where_it_stands() {
             ..ChangeSet::default()
         });
         let seen = home.rows(
-            "SELECT 'stored', upload, row_number FROM t_reading UNION ALL SELECT reason || ' ' || upload, row_number, raw FROM error_queue",
+            "SELECT 'stored', upload, CAST(row_number AS text) FROM t_reading UNION ALL SELECT reason || ' ' || upload, row_number, raw FROM error_queue",
         );
         assert_eq!(seen.join(", "), expected, "{name}");
     }
@@ -245,24 +249,24 @@ fn every_new_reading_is_stored_with_its_own_values() {
 
 #[test]
 fn a_full_disk_takes_the_commit_back_and_the_same_commit_succeeds_later() {
-    let mut home = stored();
+    let mut home = stored_in(Home::in_file());
     let inserted: Vec<_> = (0..5_000).map(|n| (B, reading(100 + i64::from(n), 2, n + 1))).collect();
     let set = ChangeSet { inserted, outcome: done(2, 5_000), ..ChangeSet::default() };
-    home.store.conn.pragma_update(None, "max_page_count", 1).unwrap();
+    home.conn().pragma_update(None, "max_page_count", 1).unwrap();
     let error = home.try_commit(set.clone()).unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert_eq!(error.hint(), "free space on the volume of the database");
     assert_eq!(home.store.position().unwrap().entry, 2);
     home.expect("SELECT count(*) FROM readings", &["3"]);
-    home.store.conn.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    home.conn().pragma_update(None, "max_page_count", 1_000_000).unwrap();
     home.commit(set);
     home.expect("SELECT count(*) FROM readings", &["5003"]);
 }
 
 #[test]
 fn a_database_that_another_process_holds_is_transient() {
-    let mut home = stored();
-    home.store.conn.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let mut home = stored_in(Home::in_file());
+    home.conn().busy_timeout(std::time::Duration::ZERO).unwrap();
     let other = Connection::open(home.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let set =
@@ -375,7 +379,7 @@ fn an_alert_of_a_known_key_is_not_raised_again() {
     home.commit(ChangeSet { alerts: vec![alert("a"), alert("b")], ..ChangeSet::default() });
     home.commit(ChangeSet { alerts: vec![alert("b"), alert("c")], ..ChangeSet::default() });
     home.expect(
-        "SELECT alert, message FROM alerts",
+        "SELECT row_number() OVER (ORDER BY alert), message FROM alerts",
         &["1 upload 1 is dead", "2 upload 1 is dead", "3 upload 1 is dead"],
     );
 }

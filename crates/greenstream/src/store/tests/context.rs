@@ -185,10 +185,10 @@ fn decided_rows_are_loaded_once_or_not_at_all() {
 #[test]
 fn a_snapshot_holds_one_state_while_the_writer_goes_on() {
     let mut home = Home::with_meters();
-    let path = home.path();
+    let place = home.place();
     let commits: u32 = 60;
     let watch = || {
-        let reader = Store::reader(&path).unwrap();
+        let reader = Store::reader(&place).unwrap();
         let mut seen = 0;
         while seen < u64::from(commits) + 1 {
             let snapshot = reader.snapshot().unwrap();
@@ -291,7 +291,9 @@ fn rejects_belong_to_the_day_of_their_time_or_to_none() {
     });
     let rows = |day| {
         let mut rows = Vec::new();
-        home.reader().day_errors(day, |row| rows.push((row.row_number, row.meter_text.to_owned()))).unwrap();
+        home.reader()
+            .day_errors(day, |row| rows.push((row.row_number, row.meter_text.into_owned())))
+            .unwrap();
         rows
     };
     assert_eq!(rows(Some(at(0).day())), [(1, "A".to_owned())]);

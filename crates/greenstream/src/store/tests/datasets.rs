@@ -253,7 +253,8 @@ fn a_sink_that_fails_ends_the_query_and_its_error_comes_back() {
 
 #[test]
 fn meters_are_known_by_number_and_by_id() {
-    let reader = filled().reader();
+    let home = filled();
+    let reader = home.reader();
     let meters = reader.meters().unwrap();
     assert_eq!(meters[4], (Meter(4), "ä".to_owned()));
     assert_eq!(meters.len(), 6);

@@ -10,6 +10,8 @@ mod outbox;
 mod plans;
 mod views;
 
+mod database;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,8 +20,9 @@ use greenstream_core::{Flag, Flags, Power, Reading, Reason, SECOND, Standing, Ts
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use self::database::Database;
 use super::books::Books;
-use super::{Reader, Store, StoreError};
+use super::{Database as Place, Reader, Store, StoreError};
 use crate::change::{
     BookEntry, ChangeSet, Decision, Landed, Meter, Outcome, RejectRow, Replaced, Status, SupersededRow,
 };
@@ -29,33 +32,58 @@ struct Home {
     dir: TempDir,
     store: Store,
     entry: u64,
+    /// Goes last, when nobody is connected to it.
+    database: Database,
 }
 
 impl Home {
     fn new() -> Home {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("greenstream.db")).unwrap();
-        Home { dir, store, entry: 0 }
+        let database = Database::new(dir.path());
+        let store = Store::open(&database.place).unwrap();
+        Home { dir, store, entry: 0, database }
     }
 
     /// With meters A (number 0), B (1) and C (2), and uploads 1 to 3 landed.
     fn with_meters() -> Home {
-        let mut home = Home::new();
+        Home::new().and_meters()
+    }
+
+    fn and_meters(mut self) -> Home {
+        let home = &mut self;
         let meters = ["A", "B", "C"].iter().zip(0..).map(|(id, n)| (Meter(n), (*id).to_owned()));
         home.commit(ChangeSet {
             meters: meters.collect(),
             landed: (1..=3).map(landed).collect(),
             ..ChangeSet::default()
         });
-        home
+        self
     }
 
+    /// In a file, whatever the other tests run on: for what only a file has.
+    fn in_file() -> Home {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::in_file(dir.path());
+        let store = Store::open(&database.place).unwrap();
+        Home { dir, store, entry: 0, database }
+    }
+
+    /// The file.
     fn path(&self) -> PathBuf {
-        self.dir.path().join("greenstream.db")
+        self.database.place.file().unwrap().to_owned()
+    }
+
+    /// The file's connection.
+    fn conn(&self) -> &Connection {
+        self.store.db.sqlite().unwrap()
+    }
+
+    fn place(&self) -> Place {
+        self.database.place.clone()
     }
 
     fn reader(&self) -> Reader {
-        Store::reader(&self.path()).unwrap()
+        Store::reader(self.place()).unwrap()
     }
 
     /// Commits as the next entry and checks the accounting against the rows themselves.
@@ -84,7 +112,7 @@ impl Home {
 
     /// What a query gives, each row joined with blanks; NULL is `-`.
     fn rows(&self, sql: &str) -> Vec<String> {
-        rows(&Connection::open(self.path()).unwrap(), sql)
+        self.database.rows(sql)
     }
 
     #[track_caller]
@@ -100,8 +128,8 @@ impl Home {
                  SELECT upload, 'stored' AS what FROM readings
                  UNION ALL SELECT upload, 'quarantined' FROM error_queue WHERE status IN ('open', 'discarded')
                  UNION ALL SELECT upload, 'superseded' FROM superseded)
-             SELECT u.upload, stored, quarantined, superseded, group_concat(s.what) FROM uploads u
-             LEFT JOIN seen s ON s.upload = u.upload GROUP BY u.upload
+             SELECT u.upload, stored, quarantined, u.superseded, count(s.what) FROM uploads u
+             LEFT JOIN seen s ON s.upload = u.upload GROUP BY u.upload, stored, quarantined, u.superseded
              HAVING stored <> count(*) FILTER (WHERE s.what = 'stored')
                  OR quarantined <> count(*) FILTER (WHERE s.what = 'quarantined')
                  OR superseded <> count(*) FILTER (WHERE s.what = 'superseded')",

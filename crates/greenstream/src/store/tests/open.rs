@@ -4,21 +4,22 @@ use super::*;
 
 #[test]
 fn a_store_keeps_everything_when_it_is_closed_and_opened_again() {
-    let mut home = Home::with_meters();
+    let mut home = Home::in_file().and_meters();
     home.commit(ChangeSet {
         inserted: vec![(A, reading(0, 1, 1))],
         outcome: done(1, 1),
         ..ChangeSet::default()
     });
-    let Home { dir, store, .. } = home;
+    let Home { dir, store, database, .. } = home;
+    drop(database);
     drop(store);
     let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert_eq!(files, ["greenstream.db"], "the log is gone");
     let store = Store::open(&dir.path().join("greenstream.db")).unwrap();
     assert_eq!(store.position().unwrap().entry, 2);
     assert_eq!(store.position().unwrap().entry_hash, "hash 2");
-    assert_eq!(rows(&store.conn, "SELECT meter_id, row_number FROM readings"), ["A 1"]);
-    let reader = Store::reader(store.path()).unwrap();
+    assert_eq!(rows(store.db.sqlite().unwrap(), "SELECT meter_id, row_number FROM readings"), ["A 1"]);
+    let reader = Store::reader(store.database()).unwrap();
     assert_eq!(
         reader.row_index(1).unwrap(),
         Some(RowIndex { offsets: vec![40, 4_000], ..RowIndex::default() })
@@ -28,16 +29,16 @@ fn a_store_keeps_everything_when_it_is_closed_and_opened_again() {
 
 #[test]
 fn the_file_is_durable_and_has_large_pages() {
-    let mut home = Home::new();
+    let mut home = Home::in_file();
     // a commit is made durable beside the writer, everything else by the writer itself
     home.commit(ChangeSet::default());
     let pragma =
-        |name: &str| -> i64 { home.store.conn.pragma_query_value(None, name, |row| row.get(0)).unwrap() };
+        |name: &str| -> i64 { home.conn().pragma_query_value(None, name, |row| row.get(0)).unwrap() };
     assert_eq!(pragma("page_size"), 8192);
     assert_eq!(pragma("synchronous"), 2, "FULL");
     assert_eq!(pragma("wal_autocheckpoint"), 16_384);
     home.store.log().unwrap().sync().unwrap();
-    let mode: String = home.store.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    let mode: String = home.conn().pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }
 
@@ -68,7 +69,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("greenstream.db");
     let conn = Connection::open(&path).unwrap();
-    crate::store::schema::make_first_version(&conn).unwrap();
+    crate::store::sqlite::make_first_version(&conn).unwrap();
     // a reading that waits at 1969-12-31T23:30Z, and a row that failed to decode at 09:00
     conn.execute_batch(
         "INSERT INTO t_meter VALUES (0, 'A');
@@ -84,12 +85,15 @@ fn a_store_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
     let older = Store::reader(&path).unwrap_err();
     assert!(older.to_string().ends_with("has schema version 1, and this program reads version 5"), "{older}");
     let store = Store::open(&path).unwrap();
-    assert_eq!(rows(&store.conn, "SELECT hour, date FROM t_hour"), ["-1 1969-12-31"]);
+    assert_eq!(rows(store.db.sqlite().unwrap(), "SELECT hour, date FROM t_hour"), ["-1 1969-12-31"]);
     let reader = Store::reader(&path).unwrap();
     assert_eq!(reader.utc_days().unwrap(), [-1, 0]);
     let waiting = reader.reading(Meter(0), Ts::from_micros(-1_800_000_000)).unwrap();
     assert_eq!(waiting.map(|reading| reading.row_number), Some(1));
-    assert_eq!(rows(&store.conn, "SELECT raw FROM error_queue WHERE meter_id = 'B'"), ["torn"]);
+    assert_eq!(
+        rows(store.db.sqlite().unwrap(), "SELECT raw FROM error_queue WHERE meter_id = 'B'"),
+        ["torn"]
+    );
     assert_eq!((reader.rulebook().unwrap(), reader.silence_entry().unwrap()), (None, 0));
 }
 
@@ -127,15 +131,15 @@ fn a_reader_needs_a_store_that_a_writer_made() {
 
 #[test]
 fn a_reader_cannot_write() {
-    let home = Home::new();
-    let error = home.reader().conn().execute("DELETE FROM t_meter", []).unwrap_err();
+    let home = Home::in_file();
+    let error = home.reader().db().sqlite().unwrap().execute("DELETE FROM t_meter", []).unwrap_err();
     assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ReadOnly));
 }
 
 /// The files as a killed process leaves them: whatever had reached them, no clean close.
 #[test]
 fn a_process_killed_in_the_middle_of_a_commit_leaves_the_commit_before() {
-    let mut home = Home::with_meters();
+    let mut home = Home::in_file().and_meters();
     home.commit(ChangeSet {
         inserted: vec![(A, reading(0, 1, 1))],
         outcome: done(1, 1),
@@ -143,11 +147,11 @@ fn a_process_killed_in_the_middle_of_a_commit_leaves_the_commit_before() {
     });
     let killed = tempfile::tempdir().unwrap();
     // so small a cache that the pages of the open transaction spill into the log
-    home.store.conn.pragma_update(None, "cache_size", 10).unwrap();
+    home.conn().pragma_update(None, "cache_size", 10).unwrap();
     let inserted: Vec<_> = (1..40_000).map(|i| (A, reading(i, 2, u32::try_from(i).unwrap()))).collect();
     let set = ChangeSet { entry: 3, inserted, ..ChangeSet::default() };
-    let error = home.store.change(|conn| {
-        let mut commit = crate::store::commit::Commit::begin(conn)?;
+    let error = home.store.change(|db| {
+        let mut commit = crate::store::sqlite::Commit::begin(db, db.sqlite().unwrap())?;
         // the books are missing, so the rows are in when this fails
         let error = commit.apply(&set).unwrap_err();
         for file in std::fs::read_dir(home.dir.path()).unwrap() {
@@ -163,6 +167,6 @@ fn a_process_killed_in_the_middle_of_a_commit_leaves_the_commit_before() {
     assert!(log > 200_000, "rows of the open transaction had reached the log: {log} bytes");
     let store = Store::open(&killed.path().join("greenstream.db")).unwrap();
     assert_eq!(store.position().unwrap().entry, 2);
-    assert_eq!(rows(&store.conn, "SELECT count(*) FROM readings"), ["1"]);
-    assert_eq!(rows(&store.conn, "PRAGMA integrity_check"), ["ok"]);
+    assert_eq!(rows(store.db.sqlite().unwrap(), "SELECT count(*) FROM readings"), ["1"]);
+    assert_eq!(rows(store.db.sqlite().unwrap(), "PRAGMA integrity_check"), ["ok"]);
 }

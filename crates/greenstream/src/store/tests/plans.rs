@@ -31,7 +31,7 @@ fn check(home: &Home, sql: &str, wanted: &[&str]) {
 /// The plans of an empty store are the plans for ever: no statistics are gathered.
 #[test]
 fn questions_to_the_views_use_the_keys() {
-    let home = Home::with_meters();
+    let home = Home::in_file().and_meters();
     let hours = "SEARCH r USING PRIMARY KEY (hour=? AND meter=?)";
     for (sql, wanted) in [
         ("SELECT * FROM readings WHERE meter_id = 'A'", vec!["SEARCH m USING", hours]),
@@ -73,7 +73,7 @@ fn questions_to_the_views_use_the_keys() {
 
 #[test]
 fn questions_of_the_judge_and_the_outbox_use_the_keys() {
-    let home = Home::with_meters();
+    let home = Home::in_file().and_meters();
     for sql in STATEMENTS.into_iter().chain([LAST_READING]) {
         check(&home, sql, &["SEARCH r USING PRIMARY KEY (hour=? AND meter"]);
     }
@@ -96,7 +96,7 @@ fn questions_of_the_judge_and_the_outbox_use_the_keys() {
 /// What the pages ask may sort what it found, and must not search for it through everything.
 #[test]
 fn questions_of_the_pages_use_the_keys() {
-    let home = Home::with_meters();
+    let home = Home::in_file().and_meters();
     for (sql, wanted) in [
         (NEWEST_STORED, "SEARCH r USING PRIMARY KEY (hour=? AND meter=?)"),
         (NEWEST_WAITING, "SEARCH e USING INDEX t_error_hour (hour=? AND meter=?)"),

@@ -1,5 +1,6 @@
 //! The views are the contract: columns, their order, and the text in them.
 
+use super::database::server;
 use super::*;
 use crate::change::{Alert, Episode, EpisodeKind, Severity};
 
@@ -9,7 +10,6 @@ const FLAGS: &str = "unit_converted energy_to_power utc_normalized dst_resolved 
 #[test]
 fn the_columns_are_those_of_the_contract_then_the_flags_then_helpers() {
     let home = Home::new();
-    let conn = Connection::open(home.path()).unwrap();
     for (view, contract, flags, helpers) in [
         ("readings", "meter_id ts kw flags upload row_number", true, " date"),
         ("newest", "meter_id ts kw flags upload row_number", true, " date"),
@@ -26,9 +26,8 @@ fn the_columns_are_those_of_the_contract_then_the_flags_then_helpers() {
         ("episodes", "meter_id kind severity first_ts last_ts", false, " closed"),
         ("alerts", "alert kind meter_id upload at message", false, " sent_at attempts"),
     ] {
-        let select = conn.prepare(&format!("SELECT * FROM {view}")).unwrap();
         let flags = if flags { format!(" {FLAGS}") } else { String::new() };
-        let columns: Vec<_> = select.column_names().collect();
+        let columns = home.database.columns(view);
         assert_eq!(columns.join(" "), format!("{contract}{flags}{helpers}"), "{view}");
     }
 }
@@ -94,6 +93,10 @@ fn each_flag_has_a_boolean_column_that_where_understands() {
         let name = flag.name();
         home.expect(&format!("SELECT row_number FROM readings WHERE {name}"), &[&row.to_string()]);
         home.expect(&format!("SELECT count(*) FROM readings WHERE NOT {name}"), &["9"]);
+        if server().is_some() {
+            // flags are an array there
+            continue;
+        }
         home.expect(
             &format!("SELECT flags ->> 0, json_array_length(flags) FROM readings WHERE {name}"),
             &[&format!("{name} 1")],

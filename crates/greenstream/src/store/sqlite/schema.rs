@@ -12,8 +12,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::{Doing, StoreError};
 use super::views;
+use crate::store::error::{Doing, StoreError};
 
 /// The schema version this program reads and writes.
 pub(super) const VERSION: i32 = 5;
@@ -249,7 +249,7 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<i32, StoreError> {
 
 /// Makes a database of version 1, as the first program did, for the test of the steps after it.
 #[cfg(test)]
-pub(super) fn make_first_version(conn: &Connection) -> rusqlite::Result<()> {
+pub(in crate::store) fn make_first_version(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(
         &V1.replace("{reasons}", &views::reason_cases()).replace("{statuses}", &views::status_cases()),
     )?;

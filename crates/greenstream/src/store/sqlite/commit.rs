@@ -6,16 +6,20 @@ use greenstream_core::{Reading, Standing, Ts};
 use rusqlite::{Connection, OptionalExtension, params};
 use rustc_hash::FxHashSet;
 
-use super::books::{self, Books};
-use super::error::{Doing, StoreError, is_conflict};
-use super::queue::{Entry, Queue, RowId};
+use super::queue::Queue;
 use super::readings::Readings;
-use super::types::ArchiveTable;
-use super::{episodes, outbox, reader, registers, revisions, uploads};
 use crate::change::{ChangeSet, DayState, Decision, Meter, Replaced, Status};
+use crate::store::books::{self, Books};
+use crate::store::db::Db;
+use crate::store::error::{Doing, Fault, StoreError, is_conflict};
+use crate::store::queue::{self, Entry, RowId};
+use crate::store::types::ArchiveTable;
+use crate::store::{episodes, outbox, reader, registers, revisions, uploads};
 
 /// The work of one transaction. Dropping it changes nothing; the transaction around it decides.
-pub(super) struct Commit<'c> {
+pub(in crate::store) struct Commit<'c> {
+    /// The same connection twice: for what is written once for both databases, and for the rest.
+    db: &'c Db,
     conn: &'c Connection,
     /// Where the store stood before.
     stored: u64,
@@ -39,9 +43,10 @@ struct Replacing<'s> {
 }
 
 impl<'c> Commit<'c> {
-    pub(super) fn begin(conn: &'c Connection) -> Result<Self, StoreError> {
-        let stored = reader::position(conn)?;
+    pub(in crate::store) fn begin(db: &'c Db, conn: &'c Connection) -> Result<Self, StoreError> {
+        let stored = reader::position(db)?;
         Ok(Commit {
+            db,
             conn,
             stored: stored.entry,
             entry: stored.entry,
@@ -54,7 +59,7 @@ impl<'c> Commit<'c> {
     }
 
     /// Applies one set, unless the store held it before this commit began.
-    pub(super) fn apply(&mut self, set: &ChangeSet) -> Result<(), StoreError> {
+    pub(in crate::store) fn apply(&mut self, set: &ChangeSet) -> Result<(), StoreError> {
         if set.entry <= self.stored {
             return Ok(());
         }
@@ -69,7 +74,7 @@ impl<'c> Commit<'c> {
             entering: set.rejects.iter().map(Entry::reject).collect(),
         };
         let mut books = Books::of(set);
-        uploads::land(self.conn, &set.landed).doing("take an upload")?;
+        uploads::land(self.db, &set.landed).doing("take an upload")?;
         self.meters(set)?;
         self.decide(set, &mut books).doing("take a decision")?;
         self.revive(set)?;
@@ -81,11 +86,11 @@ impl<'c> Commit<'c> {
         self.lose(set)?;
         self.settle(set)?;
         self.days(set).doing("take the days of meters")?;
-        episodes::put(self.conn, &set.episodes, &set.episodes_gone).doing("take episodes")?;
-        registers::put(self.conn, &set.registers).doing("take registers")?;
-        revisions::put(self.conn, &set.revisions).doing("take revisions")?;
+        episodes::put(self.db, &set.episodes, &set.episodes_gone).doing("take episodes")?;
+        registers::put(self.db, &set.registers).doing("take registers")?;
+        revisions::put(self.db, &set.revisions).doing("take revisions")?;
         self.end(set)?;
-        outbox::put(self.conn, &set.deliveries, &set.alerts).doing("take alerts")?;
+        outbox::put(self.db, &set.deliveries, &set.alerts).doing("take alerts")?;
         if let Some(version) = &set.configuration {
             self.conn.execute("UPDATE t_state SET configuration = ?1", [version]).doing("take a version")?;
         }
@@ -93,11 +98,11 @@ impl<'c> Commit<'c> {
     }
 
     /// Checks the books, and says which partitions are dirty and which entry this is.
-    pub(super) fn finish(self) -> Result<(), StoreError> {
+    pub(in crate::store) fn finish(self) -> Result<(), StoreError> {
         for upload in &self.touched {
-            books::check_balance(self.conn, *upload)?;
+            books::check_balance(self.db, *upload)?;
         }
-        outbox::mark_dirty(self.conn, &self.dirty).doing("take a commit")?;
+        outbox::mark_dirty(self.db, &self.dirty).doing("take a commit")?;
         let entry =
             i64::try_from(self.entry).map_err(|_| self.broken("its number is above 2^63".to_owned()))?;
         self.conn
@@ -124,12 +129,12 @@ impl<'c> Commit<'c> {
     }
 
     /// Writes decisions down; what they do to the queue comes last, in [`Commit::settle`].
-    fn decide(&mut self, set: &ChangeSet, books: &mut Books) -> rusqlite::Result<()> {
+    fn decide(&mut self, set: &ChangeSet, books: &mut Books) -> Result<(), Fault> {
         for decision in &set.decisions {
             let row = (decision.upload, decision.row_number);
             let raw =
                 set.raw.binary_search_by_key(&row, |(row, _)| *row).ok().map(|at| set.raw[at].1.as_str());
-            let before = self.queue.decide(decision, raw)?;
+            let before = queue::decide(self.db, decision, raw)?;
             books.decided(decision.upload, decision.reason, before, decision.status);
         }
         Ok(())
@@ -241,7 +246,7 @@ impl<'c> Commit<'c> {
         } else if !after.is_decided() {
             return Err(self.misplaced(replaced.meter, after.ts, "is not judged"));
         } else if !same && !replacing.decided.contains(&row(&after)) {
-            let recalled = self.queue.recall(row(&after)).doing("recall a decision")?;
+            let recalled = queue::recall(self.db, row(&after)).doing("recall a decision")?;
             if !recalled {
                 return Err(self.misplaced(replaced.meter, after.ts, "is released or edited by no decision"));
             }
@@ -291,7 +296,7 @@ impl<'c> Commit<'c> {
         for decision in &set.decisions {
             let Decision { ts, .. } = *decision;
             self.touch(ArchiveTable::ErrorQueue, ts);
-            let settled = self.queue.settle(decision).doing("take a decision")?;
+            let settled = queue::settle(self.db, decision).doing("take a decision")?;
             settled.map_err(|problem| self.broken(problem))?;
         }
         Ok(())
@@ -313,7 +318,7 @@ impl<'c> Commit<'c> {
 
     fn end(&mut self, set: &ChangeSet) -> Result<(), StoreError> {
         let Some(outcome) = &set.outcome else { return Ok(()) };
-        if !uploads::end(self.conn, outcome).doing("end an upload")? {
+        if !uploads::end(self.db, outcome).doing("end an upload")? {
             return Err(self.broken(format!("upload {} ends and never landed", outcome.upload)));
         }
         self.touched.insert(outcome.upload);
@@ -323,7 +328,7 @@ impl<'c> Commit<'c> {
     fn account(&mut self, set: &ChangeSet, books: Books) -> Result<(), StoreError> {
         books.check(&set.books).map_err(|problem| self.broken(problem))?;
         for entry in &set.books {
-            if !books::add(self.conn, entry).doing("add to the books")? {
+            if !books::add(self.db, entry).doing("add to the books")? {
                 return Err(self.broken(format!("upload {} has books and never landed", entry.upload)));
             }
             self.touched.insert(entry.upload);

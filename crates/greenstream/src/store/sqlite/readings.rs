@@ -1,12 +1,12 @@
 //! Accepted readings: the table that nearly every row ends in.
 
 use greenstream_core::{HOUR, Power, Reading, Ts};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 use rustc_hash::FxHashSet;
 
-use super::error::is_conflict;
-use super::rows::place;
 use crate::change::Meter;
+use crate::store::error::is_conflict;
+use crate::store::rows::place;
 
 /// Rows in one bulk statement. With one row a statement a day of 4.8 million rows costs 1.9 times as
 /// much, for each row then finds its place from the root of the tree; above 50 nothing is gained,
@@ -144,14 +144,4 @@ fn bind(statement: &mut CachedStatement<'_>, meter: Meter, reading: &Reading) ->
     statement.raw_bind_parameter(5, reading.flags.bits())?;
     statement.raw_bind_parameter(6, reading.upload)?;
     statement.raw_bind_parameter(7, reading.row_number)
-}
-
-/// The row, as (upload, row_number), whose reading is stored there.
-pub(super) fn holder(conn: &Connection, meter: Meter, ts: Ts) -> rusqlite::Result<Option<(u32, u32)>> {
-    let (hour, at) = place(ts);
-    conn.prepare_cached(
-        "SELECT upload, row_number FROM t_reading WHERE hour = ?1 AND meter = ?2 AND at = ?3",
-    )?
-    .query_row(params![hour, meter.0, at], |row| Ok((row.get(0)?, row.get(1)?)))
-    .optional()
 }

@@ -8,8 +8,8 @@
 
 use greenstream_core::{Flag, Reason};
 
-use super::types::UploadStatus;
 use crate::change::{EpisodeKind, Severity, Status};
+use crate::store::types::UploadStatus;
 
 /// Whole seconds and microseconds of a reading's instant.
 const READING_TS: (&str, &str) = ("r.hour * 3600 + r.at / 1000000", "r.at % 1000000");

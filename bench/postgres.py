@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""GreenStream on a PostgreSQL server of its own, beside a plain binary COPY of the same rows into the same tables.
+
+    cargo build --release
+    bench/postgres.py [--meters 50000] [--days 1] [--rounds 3]
+
+The server is started for the run (`scripts/postgres`) with Debian's settings, fsync included, on this machine. A
+round is: a day ingested (landing, rules, database, archive), its readings copied out, and copied in again by
+psql into an empty partition with the same key. With --days DAYS that many days are ingested first, and then one
+hour of the next day alone. Data is kept in target/bench until the next start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+
+from targets import BINARY, ROOT, START, WORK, run, simulated
+
+COLUMNS = "ts, kw, hour, meter, upload, row_number, flags"
+
+
+class Server:
+    """A server for the time of the run."""
+
+    def __init__(self) -> None:
+        told = subprocess.run([ROOT / "scripts/postgres", "start"], check=True, capture_output=True, text=True).stdout
+        self.folder, self.url = told.split()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run([ROOT / "scripts/postgres", "stop", self.folder], check=True)
+
+    def sql(self, text: str) -> str:
+        command = ["psql", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1", self.url, "--command", text]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def home(name: str, server: Server) -> Path:
+    folder = WORK / f"home-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "greenstream.toml").write_text(f'[store]\nurl = "{server.url}?schema={name}"\n')
+    return folder
+
+
+def ingest(folder: Path, files: list[Path]) -> float:
+    return run(["--home", folder, "ingest", *files])[0]
+
+
+def copied(server: Server, schema: str) -> tuple[float, int]:
+    """The readings of a schema copied into empty partitions of another with the same keys: seconds and rows."""
+    named = f"SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{schema}' AND c.relkind = 'r' AND c.relname LIKE 't\\_reading\\_%'"
+    seconds, rows = 0.0, 0
+    server.sql("DROP SCHEMA IF EXISTS plain CASCADE; CREATE SCHEMA plain")
+    server.sql(f"CREATE TABLE plain.t_reading (LIKE {schema}.t_reading INCLUDING INDEXES) PARTITION BY RANGE (ts)")
+    for table in server.sql(named).split():
+        data = WORK / f"{table}.bin"
+        server.sql(f"\\copy (SELECT {COLUMNS} FROM {schema}.{table} ORDER BY hour, meter, ts) TO '{data}' WITH (FORMAT binary)")
+        bound = server.sql(f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = '{schema}.{table}'::regclass")
+        server.sql(f"CREATE TABLE plain.{table} PARTITION OF plain.t_reading {bound}")
+        server.sql("CHECKPOINT")
+        began = time.perf_counter()
+        server.sql(f"\\copy plain.{table} ({COLUMNS}) FROM '{data}' WITH (FORMAT binary)")
+        seconds += time.perf_counter() - began
+        rows += int(server.sql(f"SELECT count(*) FROM plain.{table}"))
+        data.unlink()
+    server.sql("DROP SCHEMA plain CASCADE")
+    return seconds, rows
+
+
+def day(server: Server, meters: int, rounds: int) -> None:
+    files, ratios = simulated("day", meters, START, 1), []
+    for turn in range(rounds):
+        folder = home("day", server)
+        server.sql("DROP SCHEMA IF EXISTS day CASCADE; CHECKPOINT")
+        seconds = ingest(folder, files)
+        total, stored = (int(n) for n in server.sql("SELECT sum(rows), sum(stored) FROM day.uploads").split("|"))
+        plain, rows = copied(server, "day")
+        assert rows == stored, (rows, stored)
+        ratios.append(plain / rows / (seconds / total))
+        print(f"round {turn + 1}: {total:,} rows ingested in {seconds:.2f} s, {rows:,} readings copied in {plain:.2f} s: "
+              f"{ratios[-1]:.0%} of the rate of COPY", flush=True)
+        shutil.rmtree(folder)
+    print(f"day      {median(ratios):.0%} of the rate of a plain binary COPY (median of {rounds})")
+
+
+def hour(server: Server, meters: int, days: int) -> None:
+    files = simulated("month", meters, START, days + 1)
+    border = (START + timedelta(days=days)).isoformat()
+    before = [file for file in files if file.name < border]
+    folder = home("month", server)
+    server.sql("DROP SCHEMA IF EXISTS month CASCADE")
+    seconds = ingest(folder, before)
+    print(f"{days} days ingested in {seconds:.0f} s, {seconds / days:.1f} s a day", flush=True)
+    taken = [ingest(folder, [file]) for file in files[len(before):len(before) + 6]]
+    print(f"hour     {median(taken):.2f} s for an hourly upload behind {days} days, start and end of the process "
+          f"included ({', '.join(f'{one:.2f}' for one in taken)})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--meters", type=int, default=50_000)
+    parser.add_argument("--days", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    if not BINARY.is_file():
+        sys.exit(f"no {BINARY}: build it with cargo build --release")
+    WORK.mkdir(parents=True, exist_ok=True)
+    with Server() as server:
+        day(server, given.meters, given.rounds)
+        if given.days:
+            hour(server, given.meters, given.days)
+
+
+if __name__ == "__main__":
+    main()

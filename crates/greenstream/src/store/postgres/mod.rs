@@ -1,0 +1,72 @@
+//! The store on a PostgreSQL server: the same tables, views and promises as in a file.
+
+mod bulk;
+mod commit;
+mod copy;
+mod grants;
+mod schema;
+mod server;
+mod session;
+mod tls;
+mod views;
+mod wire;
+
+pub use self::server::{Server, ServerError};
+pub use self::session::PostgresFault;
+
+pub(super) use self::commit::Commit;
+pub(super) use self::session::Session;
+pub(super) use self::wire::{Wire, unescaped};
+
+use std::sync::Arc;
+
+use super::error::{Doing, StoreError};
+
+/// The writer's session, over a schema that is up to date and this process's from now on.
+pub(super) fn open(server: &Arc<Server>) -> Result<Session, StoreError> {
+    let session = Session::writing(server).doing("be opened")?;
+    schema::migrate(&session)?;
+    grants::give(&session)?;
+    Ok(session)
+}
+
+/// A reader's session, over a schema that a writer has made and brought up to date.
+pub(super) fn open_for_reading(server: &Arc<Server>) -> Result<Session, StoreError> {
+    let session = Session::reading(server).doing("be opened for reading")?;
+    match schema::check(&session)? {
+        schema::VERSION => Ok(session),
+        0 => {
+            let found = "a store that this release has not opened for writing yet";
+            Err(StoreError::NotAStore { path: schema::named(server), found })
+        }
+        found => Err(StoreError::Older { path: schema::named(server), found, known: schema::VERSION }),
+    }
+}
+
+/// Refuses a schema that this program must not touch; says its version otherwise. Changes nothing.
+pub(super) fn look(server: &Arc<Server>) -> Result<i32, StoreError> {
+    schema::check(&Session::reading(server).doing("be opened")?)
+}
+
+/// Removes a schema with all that is in it.
+pub(super) fn remove(server: &Arc<Server>) -> Result<(), StoreError> {
+    if look(server)? == 0 {
+        return Ok(());
+    }
+    let session = Session::writing(server).doing("be removed")?;
+    let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", server.schema());
+    let removed = session.change(|| session.batch(&sql).doing("be removed"));
+    server.drop_idle();
+    removed
+}
+
+/// Puts the schema `new` in the place of this server's, in one transaction. Whoever owned it is no owner of
+/// the new one.
+pub(super) fn replace(server: &Arc<Server>, new: &Arc<Server>) -> Result<(), StoreError> {
+    let session = Session::writing(server).doing("be replaced")?;
+    let (schema, new) = (server.schema(), new.schema());
+    let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; ALTER SCHEMA {new} RENAME TO {schema}");
+    let replaced = session.change(|| session.batch(&sql).doing("be replaced"));
+    server.drop_idle();
+    replaced
+}
