@@ -125,7 +125,7 @@ fn start_sqs(
     keys.region = keys.region.or_else(|| config.file.objects.region.clone());
     if let Some(url) = keys.queue_url.clone() {
         let (taker, outages) = (taker.clone(), Arc::clone(outages));
-        runtime.spawn(async move { super::sqs::keep_receiving(url.text(), &keys, &taker, &outages).await });
+        runtime.spawn(async move { super::sqs::keep_receiving(&url, &keys, &taker, &outages).await });
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ fn start_nats(
         let credentials = keys.credentials_file.as_ref().map(|file| config.beside(file));
         let (taker, outages) = (taker.clone(), Arc::clone(outages));
         runtime.spawn(async move {
-            super::nats::keep_receiving(url.text(), &keys, credentials.as_deref(), &taker, &outages).await;
+            super::nats::keep_receiving(&url, &keys, credentials.as_deref(), &taker, &outages).await;
         });
     }
     Ok(())
@@ -174,13 +174,13 @@ fn absent(key: &'static str, value: Option<&Address>, feature: &str) -> Result<(
 fn open(url: &Address, config: &Config) -> Result<Bucket, TriggerError> {
     let keys = &config.file.objects;
     let settings = objects::Settings {
-        endpoint: keys.endpoint.as_ref().map(|endpoint| endpoint.text().to_owned()),
+        endpoint: keys.endpoint.as_ref().map(|endpoint| (**endpoint).to_owned()),
         region: keys.region.clone(),
         retries_max: keys.retries_max,
         request_seconds: keys.request_seconds,
         object_lock_days: None,
     };
-    let place = objects::Bucket::open(url.text(), &settings).map_err(|error| {
+    let place = objects::Bucket::open(url, &settings).map_err(|error| {
         let (problem, hint) = (with_causes(&error), error.hint().to_owned());
         TriggerError::Key { key: "inbox.url", problem, hint }
     })?;

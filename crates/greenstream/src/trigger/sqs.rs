@@ -83,7 +83,7 @@ impl Queue {
         }
         let mut builder = Builder::from(&loader.load().await);
         if let Some(endpoint) = &keys.endpoint {
-            builder = builder.endpoint_url(endpoint.text());
+            builder = builder.endpoint_url(&**endpoint);
         }
         let visibility = i32::try_from(keys.visibility_seconds).unwrap_or(i32::MAX);
         Queue { client: Client::from_conf(builder.build()), url: url.to_owned(), visibility }
