@@ -14,6 +14,7 @@ use super::postgres::{Session, Wire, unescaped};
 
 /// An open connection.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of connections, and none moves")]
 pub(super) enum Db {
     /// To a file.
     Sqlite(rusqlite::Connection),

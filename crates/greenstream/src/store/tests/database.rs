@@ -41,7 +41,7 @@ impl Database {
             None => {
                 let conn = Connection::open(self.place.file().unwrap()).unwrap();
                 let select = conn.prepare(&sql).unwrap();
-                select.column_names().into_iter().map(str::to_owned).collect()
+                select.column_names().map(str::to_owned).collect()
             }
             Some(_) => {
                 let statement = self.connect().prepare(&sql).unwrap();
