@@ -5,6 +5,7 @@ All on free ports of 127.0.0.1, with data in a temporary folder, and stopped at 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -181,7 +182,10 @@ def nats_server() -> str:
     programs = [program, folder / "usr" / "bin" / "nats-server"]
     if not any(one.exists() for one in programs):
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", "--quiet=2", "nats-server"], cwd=folder, check=True, stderr=subprocess.PIPE)
+        fetch = ["apt-get", "download", "--quiet=2", "nats-server"]
+        if subprocess.run(fetch, cwd=folder, capture_output=True).returncode:
+            subprocess.run(["apt-get", "update", "--quiet=2"], check=True, capture_output=True)
+            subprocess.run(fetch, cwd=folder, check=True, capture_output=True)
         package = next(folder.glob("nats-server_*.deb"))
         subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
     return str(next(one for one in programs if one.exists()))
@@ -214,6 +218,7 @@ class Service:
         with open(self.log, "ab") as log:
             command = [self.binary, "--home", str(self.home), "run", "--listen", "127.0.0.1:0"]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        atexit.register(self.process.kill)  # also where a check fails first
 
         def listens() -> str:
             lines = self.text()[len(before) :].splitlines()

@@ -111,7 +111,7 @@ def service(binary: str, scratch: Path, port: int):
     home = scratch / "home"
     home.mkdir()
     variables = image_variables(port)
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0:
         root = scratch / "root"
         image_root(binary, root)
         os.chown(home, NOBODY, NOBODY)
@@ -122,7 +122,7 @@ def service(binary: str, scratch: Path, port: int):
         (scratch / "token").write_text(TOKEN)
         variables |= {"GREENSTREAM_HOME": str(home), "GREENSTREAM__SERVE__TOKEN_FILE": str(scratch / "token")}
         run, health, env = [binary, "run"], [binary, "health"], bare(variables)
-        print("deployed: the read-only root file system was NOT tried: that takes root")
+        print("deployed: the read-only root file system was NOT tried: that takes root and the right to mount")
     log = scratch / "log"
     with log.open("w") as file:
         process = subprocess.Popen(run, env=env, stdout=file, stderr=file)

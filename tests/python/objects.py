@@ -17,6 +17,7 @@ After each, every dataset is what a home with folders has of the same uploads.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime as dt
 import os
@@ -251,6 +252,8 @@ def two_processes(binary: str, folder: Path, _server: str, proxy: Proxy) -> str:
     halves = [files(folder / "one-files", range(1, 21)), files(folder / "two-files", range(15, 35))]
     commands = [[binary, "--home", str(h), "ingest", *map(str, half)] for h, half in zip(homes, halves)]
     running = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
+    for process in running:
+        atexit.register(process.kill)  # also where a check fails first
     for process in running:
         out, _ = process.communicate(timeout=SETTLE_SECONDS)
         if process.returncode:

@@ -8,7 +8,7 @@
 //!
 //! What is already under way is harmless: names are given by `link`, which never replaces one, so the
 //! second of two entries with one number fails; and a transaction holds the database until it ends.
-//! A database that several machines share will be fenced under this name too, by a row that it keeps.
+//! A database that several machines share is fenced too, by a row that it keeps (`store/postgres/session.rs`).
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -28,7 +28,7 @@ impl TakenOver {
     /// The way out, in one sentence.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
-        "this process has changed nothing since; the lock file names the new owner, and where there is none, start again"
+        "this process has changed nothing since; the lock file names the new owner, or the database has one; where there is none, start again"
     }
 }
 

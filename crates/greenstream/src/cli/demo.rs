@@ -10,8 +10,9 @@ use greenstream_simulator::{Plan, Summary};
 mod score;
 mod story;
 
+use super::code::Code;
 use super::{Cli, Failure, ingest, open, simulate};
-use crate::config::Token;
+use crate::config::{File, Token};
 use crate::home::Home;
 use crate::process::{Given, Service};
 use crate::store::{Reader, Store};
@@ -45,12 +46,13 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
         drop(web::listen(&args.listen, token.is_some())?);
     }
     let folder = cli.home.join("demo");
+    let demo =
+        Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
+    refuse_services(&open::config(&demo)?.file)?;
     begin(&folder)?;
     let uploads = folder.join("uploads");
     println!("1. A fleet that does not exist, and what goes wrong with its data");
     let summary = simulate(args, &uploads)?;
-    let demo =
-        Cli { home: folder.join("home"), config: None, json: cli.json, command: super::Command::Status };
     let mut config = open::config(&demo)?;
     config.file.serve.listen.clone_from(&args.listen);
     let mut service = Service::open(Home::open(&demo.home, "greenstream demo")?, config)?;
@@ -116,6 +118,19 @@ fn accounting(reader: &Reader, seconds: f64) -> Result<(), Failure> {
     let balanced = totals.rows == totals.stored + totals.quarantined + totals.superseded;
     println!("   {}\n", if balanced { "the books balance" } else { "THE BOOKS DO NOT BALANCE" });
     Ok(())
+}
+
+/// Refuses to write made-up data into what the environment names, which may be in use.
+fn refuse_services(file: &File) -> Result<(), Failure> {
+    let urls = [&file.store.url, &file.landing.url, &file.archive.url, &file.inbox.url];
+    if urls.into_iter().all(Option::is_none) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::ConfigValue,
+        "the environment names a database or a bucket, and the demo would write into it",
+        "unset `GREENSTREAM__STORE__URL`, `__LANDING__URL`, `__ARCHIVE__URL` and `__INBOX__URL` for the demo",
+    ))
 }
 
 /// Removes what an earlier demo left, and nothing else.

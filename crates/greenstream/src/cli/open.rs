@@ -222,7 +222,7 @@ pub fn program(cli: &Cli) -> String {
 
 /// The home's paths, for reading, whoever owns it.
 pub fn look(cli: &Cli) -> Result<Layout, Failure> {
-    let database = Config::database_of(&config_path(cli))?;
+    let database = Config::database_of(&config_file(cli)?)?;
     Ok(Home::look(&cli.home)?.with_database(database))
 }
 

@@ -11,11 +11,12 @@ use toml_edit::{DocumentMut, Item, Table, value};
 use super::{Cli, Failure};
 use crate::config::Rulebook;
 use crate::landing::Zone;
+use crate::store::Store;
 
 /// Writes the configuration that the journal has into a home that holds a landing zone and nothing else, and
 /// says so. Keys that decide no verdict (sizes, alerts, address) are not in the journal.
 pub fn configuration(cli: &Cli) -> Result<(), Failure> {
-    if cli.config.is_some() || !is_bare(&cli.home) {
+    if cli.config.is_some() || !is_bare(&cli.home) || has_server(cli) {
         return Ok(());
     }
     let zone = Zone::look(&cli.home.join("landing"))?;
@@ -54,6 +55,14 @@ fn is_bare(home: &Path) -> bool {
     let is_there = |name: &str| home.join(name).exists();
     home.join("landing/journal").is_dir()
         && !["greenstream.db", "greenstream.toml", "feeds", "meters.csv"].into_iter().any(is_there)
+}
+
+/// Whether its database is on a server that has it, or that cannot be asked: then nothing was lost.
+fn has_server(cli: &Cli) -> bool {
+    super::open::look(cli).is_ok_and(|layout| {
+        let database = layout.database();
+        database.file().is_none() && Store::is_at(database).unwrap_or(true)
+    })
 }
 
 /// The configuration file, as far as it is not the default.

@@ -19,6 +19,11 @@ fn part(key: &str, scheme: &str) -> Option<(&'static str, bool)> {
 
 /// One for each service that is named and that this build cannot talk to.
 pub fn check(file: &File) -> Vec<ConfigError> {
+    refused(file, part)
+}
+
+/// The same for any build: `part` says what is in it.
+fn refused(file: &File, part: impl Fn(&str, &str) -> Option<(&'static str, bool)>) -> Vec<ConfigError> {
     let file = serde_json::to_value(file).unwrap_or_default();
     let mut problems = Vec::new();
     for key in KEYS.iter().filter(|key| matches!(key.kind, Kind::Address(_))) {
@@ -52,7 +57,10 @@ mod tests {
             let (feature, is_there) = part(key, scheme).unwrap();
             let found = check(&file);
             assert_eq!(found.is_empty(), is_there, "{found:?}");
-            assert!(found.iter().all(|error| error.place == key && error.hint.contains(feature)));
+            let without = |key: &str, scheme: &str| part(key, scheme).map(|(feature, _)| (feature, false));
+            let refused = refused(&file, without);
+            assert_eq!(refused.len(), 1, "a build without it");
+            assert!(refused.iter().all(|error| error.place == key && error.hint.contains(feature)));
         }
         assert!(check(&File::default()).is_empty());
         assert!(part("objects.endpoint", "http").is_none());

@@ -100,6 +100,8 @@ impl ProcessError {
     pub fn part(&self) -> Part {
         match self {
             ProcessError::Landing(_) => Part::Landing,
+            // what failed is the database that the archive is written from
+            ProcessError::Archive(ArchiveError::Source { .. }) => Part::Database,
             ProcessError::Archive(_) => Part::Archive,
             // the home's own folder is the database's
             _ => Part::Database,

@@ -57,6 +57,12 @@ impl Service {
         let (database, archive) = (home.database().clone(), local(&home));
         let (new_database, new_archive) = (database.beside(), beside(&archive));
         Store::refuse_newer(&database)?;
+        // whoever owns a server's database is asked before anything is removed, and stays out until the new one is
+        // in its place; a file is the home's, which this process owns
+        let owner = match &database {
+            Database::Server(_) if !check => Some(Store::open(&database)?),
+            _ => None,
+        };
         clear(&new_database, &new_archive)?;
         let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
@@ -92,7 +98,8 @@ impl Service {
             gone(&new_archive, fs::remove_dir_all(&new_archive))?;
             fs::create_dir_all(&new_archive).map_err(|source| failed(&new_archive, source))?;
         }
-        swap(&database, &new_database, &archive, &new_archive)?;
+        swap((&database, owner.as_ref()), &new_database, &archive, &new_archive)?;
+        drop(owner);
         if !archive.join(Dataset::Readings.name()).is_dir() {
             Service::open(home.clone(), config)?.finish()?;
         }
@@ -160,9 +167,9 @@ fn clear(database: &Database, archive: &Path) -> Result<(), ProcessError> {
 /// Puts the new database and archive in the place of the old ones. A database is there at any time, with
 /// the deliveries and alerts that the landing zone does not hold; and never an archive beside a database
 /// that is not its own. A crash in between leaves the old database or the new one without an archive,
-/// which the next start writes from it.
+/// which the next start writes from it. A server's database is held by its owner.
 fn swap(
-    database: &Database,
+    (database, owner): (&Database, Option<&Store>),
     new_database: &Database,
     archive: &Path,
     new_archive: &Path,
@@ -187,7 +194,7 @@ fn swap(
             })?
         }
         _ => failpoint::around(Step::SwapDatabase, ProcessError::failing, || {
-            Ok(Store::replace(database, new_database)?)
+            Ok(owner.map_or(Ok(()), |owner| owner.replace_by(new_database))?)
         })?,
     }
     step(Step::SwapArchive, archive, &|| match fs::rename(new_archive, archive) {

@@ -92,7 +92,7 @@ impl Service {
     pub(super) fn over(
         home: Home,
         config: Config,
-        landing: Landing,
+        mut landing: Landing,
         database: &Database,
         archive: &Place,
         telling: Telling,
@@ -100,6 +100,8 @@ impl Service {
         let Telling { raising, outages } = telling;
         let rules = Arc::new(config.rulebook.compile()?);
         let mut store = Store::open(database)?;
+        // while this waited for the database, its owner may have landed more
+        landing.refresh()?;
         store.fenced_by(home.fence());
         store.keep_rulebook(&config.rulebook.to_json().to_string())?;
         let position = store.position()?;

@@ -125,14 +125,15 @@ impl Store {
         postgres::remove(server)
     }
 
-    /// Puts a server's store in the place of another of the same server, which is removed, at once for all
-    /// who read.
+    /// Puts another store of the same server in the place of this one, which is removed, at once for all who
+    /// read. Nothing where this one is a file.
     ///
     /// # Errors
     /// [`StoreError::Postgres`] where the world failed: both are then where they were.
-    pub fn replace(place: &Database, new: &Database) -> Result<(), StoreError> {
-        let (Database::Server(server), Database::Server(new)) = (place, new) else { return Ok(()) };
-        postgres::replace(server, new)
+    pub fn replace_by(&self, new: &Database) -> Result<(), StoreError> {
+        let (Db::Postgres(session), Database::Server(new)) = (&self.db, new) else { return Ok(()) };
+        self.fence.check()?;
+        postgres::replace(session, new)
     }
 
     /// A read-only connection to the store at `place`, which a [`Store`] must have made.

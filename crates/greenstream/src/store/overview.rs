@@ -93,8 +93,8 @@ impl Reader {
     ) -> Result<Vec<(Meter, String)>, StoreError> {
         self.all(
             "SELECT id, meter_id FROM t_meter
-             WHERE meter_id > ?2 AND instr(lower(meter_id), lower(?1)) > 0 ORDER BY meter_id LIMIT ?3",
-            params![part, after, limit],
+             WHERE meter_id > ?2 AND instr(lower(meter_id), ?1) > 0 ORDER BY meter_id LIMIT ?3",
+            params![part.to_ascii_lowercase(), after, limit],
             |row| Ok((Meter(row.get(0)?), row.get(1)?)),
         )
     }

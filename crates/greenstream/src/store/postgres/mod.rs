@@ -60,10 +60,10 @@ pub(super) fn remove(server: &Arc<Server>) -> Result<(), StoreError> {
     removed
 }
 
-/// Puts the schema `new` in the place of this server's, in one transaction. Whoever owned it is no owner of
-/// the new one.
-pub(super) fn replace(server: &Arc<Server>, new: &Arc<Server>) -> Result<(), StoreError> {
-    let session = Session::writing(server).doing("be replaced")?;
+/// Puts the schema `new` in the place of the session's, in one transaction. Its owner is no owner of the new
+/// one.
+pub(super) fn replace(session: &Session, new: &Arc<Server>) -> Result<(), StoreError> {
+    let server = session.server();
     let (schema, new) = (server.schema(), new.schema());
     let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; ALTER SCHEMA {new} RENAME TO {schema}");
     let replaced = session.change(|| session.batch(&sql).doing("be replaced"));

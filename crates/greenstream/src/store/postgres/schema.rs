@@ -248,7 +248,11 @@ pub(super) fn migrate(session: &Session) -> Result<(), StoreError> {
         if found < VERSION {
             let doing = "bring its tables up to date";
             let schema = session.server().schema();
-            session.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).doing(doing)?;
+            // IF NOT EXISTS asks for the right to create one even where it is there
+            let there = "SELECT 1 FROM pg_namespace WHERE nspname = ?1";
+            if session.query(there, &[schema.into()]).doing(doing)?.is_empty() {
+                session.batch(&format!("CREATE SCHEMA {schema}")).doing(doing)?;
+            }
             for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
                 session.batch(step).doing(doing)?;
             }
