@@ -11,8 +11,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Files of a bucket that are fetched at once: each waits some 30 ms for its answer, so one after the other
-/// a journal of 10,000 would take five minutes, and so 20 s.
+/// Files of a bucket that are fetched at once: at an assumed 30 ms a request a journal of 10,000 would take
+/// five minutes one after the other, and so 20 s.
 pub(super) const FETCHES: usize = 16;
 
 /// Files that are opened as they are asked for.

@@ -4,13 +4,13 @@
 //! damage. It may run beside the owner of the zone: what lands meanwhile is no finding.
 
 use super::entry::{Body, ConfigurationBody, Entry};
-use super::error::Error;
+use super::error::{Doing, Error};
 use super::files::{FETCHES, Files};
 use super::hash::{Hash, Hasher};
 use super::journal::{Head, Segment, list, misplaced, segment_first, segment_name};
 use super::object::Objects;
 use super::source::BLOCK;
-use crate::objects::Place;
+use crate::objects::{self, Place};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -76,7 +76,8 @@ struct Named {
 /// that the newest entries were cut off or changed, for nothing after them vouches for them.
 ///
 /// # Errors
-/// [`Error::Io`] if a folder cannot be listed or a segment cannot be read. Damage is a finding.
+/// [`Error::Io`] if a folder cannot be listed or a segment cannot be read, and where the bucket is away while
+/// objects are read. Damage is a finding.
 pub fn verify(
     place: impl Into<Place>,
     expected: Option<(u64, &str)>,
@@ -92,7 +93,7 @@ pub fn verify(
     named.dedup_by_key(|named| named.sha256);
     let strangers = strangers(&objects, &named, &mut findings)?;
     findings.append(&mut still_strange(&objects, &mut walk, strangers)?);
-    findings.append(&mut read_objects(&objects, &named, progress));
+    findings.append(&mut read_objects(&objects, &named, progress)?);
     findings.sort();
     Ok(findings)
 }
@@ -302,7 +303,13 @@ fn still_strange(
 ) -> Result<Vec<Finding>, Error> {
     let files = objects.files();
     if files.bucket().is_some() {
-        paths.retain(|path| !is_left_over(objects, path));
+        let mut strange = Vec::new();
+        for path in paths {
+            if !is_left_over(objects, &path)? {
+                strange.push(path);
+            }
+        }
+        paths = strange;
     } else {
         let tmp = files.root().join("tmp");
         paths.retain(|path| path.file_name().is_none_or(|name| !tmp.join(name).exists()));
@@ -323,15 +330,28 @@ fn still_strange(
     Ok(findings)
 }
 
-/// Hashes every object on all cores, smallest hash first.
-fn read_objects(objects: &Objects, named: &[Named], progress: &(dyn Fn(Progress) + Sync)) -> Vec<Finding> {
+/// Hashes every object on all cores, smallest hash first. A store that is away ends it: what could not be read
+/// for that is not damaged.
+fn read_objects(
+    objects: &Objects,
+    named: &[Named],
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<Finding>, Error> {
     let (next, done, total) = (AtomicUsize::new(0), AtomicUsize::new(0), named.len());
-    let findings = Mutex::new(Vec::new());
+    let (findings, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
     let work = || {
         let mut block = vec![0; BLOCK];
         while let Some(named) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = objects.path_of(&named.sha256);
-            if let Some(problem) = problem_of(objects.files(), &path, named, &mut block) {
+            let problem = match problem_of(objects.files(), &path, named, &mut block) {
+                Ok(problem) => problem,
+                Err(error) => {
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    // the others end with what they have in hand
+                    return next.store(total, Ordering::Relaxed);
+                }
+            };
+            if let Some(problem) = problem {
                 let is_found = named.found.load(Ordering::Relaxed);
                 let damage = if is_found { Damage::ObjectChanged } else { Damage::ObjectMissing };
                 let problem = format!("{problem} (upload {})", named.upload);
@@ -349,48 +369,61 @@ fn read_objects(objects: &Objects, named: &[Named], progress: &(dyn Fn(Progress)
             scope.spawn(work);
         }
     });
-    findings.into_inner().unwrap_or_else(PoisonError::into_inner)
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(findings.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    }
 }
 
-fn problem_of(files: &Files, path: &Path, named: &Named, block: &mut [u8]) -> Option<String> {
+fn problem_of(files: &Files, path: &Path, named: &Named, block: &mut [u8]) -> Result<Option<String>, Error> {
     if !named.found.load(Ordering::Relaxed) {
-        return Some("is missing".to_owned());
+        return Ok(Some("is missing".to_owned()));
     }
-    let (sha256, bytes) = match hash_of(files, path, block) {
+    let (sha256, bytes) = match hash_of(files, path, block)? {
         Ok(read) => read,
-        Err(problem) => return Some(problem),
+        Err(problem) => return Ok(Some(problem)),
     };
     if bytes != named.bytes {
-        return Some(format!("has {bytes} bytes, but {} had landed", named.bytes));
+        return Ok(Some(format!("has {bytes} bytes, but {} had landed", named.bytes)));
     }
-    (sha256 != named.sha256).then(|| "does not hold the bytes that had landed".to_owned())
+    Ok((sha256 != named.sha256).then(|| "does not hold the bytes that had landed".to_owned()))
 }
 
-/// The hash and the size of a file, or what keeps it from being read.
-fn hash_of(files: &Files, path: &Path, block: &mut [u8]) -> Result<(Hash, u64), String> {
+/// Whether it is the store that is away, rather than the object that is damaged.
+fn is_away(error: &io::Error) -> bool {
+    objects::Error::of_io(error).is_some_and(objects::Error::is_transient)
+}
+
+/// The hash and the size of a file, or what is wrong with it.
+///
+/// # Errors
+/// [`Error::Io`] where the bucket is away.
+fn hash_of(files: &Files, path: &Path, block: &mut [u8]) -> Result<Result<(Hash, u64), String>, Error> {
     let mut file = match files.open_regular(path) {
         Ok(file) => file,
-        Err(Error::NotRegular { what, .. }) => return Err(format!("is {what}")),
-        Err(_) => return Err("cannot be opened".to_owned()),
+        Err(Error::NotRegular { what, .. }) => return Ok(Err(format!("is {what}"))),
+        Err(Error::Io { source, .. }) if is_away(&source) => return Err(source).doing("read", path),
+        Err(_) => return Ok(Err("cannot be opened".to_owned())),
     };
     let (mut hasher, mut bytes) = (Hasher::new(), 0);
     loop {
         match file.read(block) {
-            Ok(0) => return Ok((hasher.finish(), bytes)),
+            Ok(0) => return Ok(Ok((hasher.finish(), bytes))),
             Ok(count) => {
                 hasher.update(&block[..count]);
                 bytes += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(format!("cannot be read after {bytes} bytes: {error}")),
+            Err(error) if is_away(&error) => return Err(error).doing("read", path),
+            Err(error) => return Ok(Err(format!("cannot be read after {bytes} bytes: {error}"))),
         }
     }
 }
 
 /// Whether an object of a bucket has the name of what is in it.
-fn is_left_over(objects: &Objects, path: &Path) -> bool {
+fn is_left_over(objects: &Objects, path: &Path) -> Result<bool, Error> {
     let hash = path.file_name().and_then(|name| name.to_str()).and_then(Hash::parse);
-    let mut block = vec![0; BLOCK];
-    hash.filter(|hash| objects.path_of(hash) == path)
-        .is_some_and(|hash| hash_of(objects.files(), path, &mut block).is_ok_and(|(found, _)| found == hash))
+    let Some(hash) = hash.filter(|hash| objects.path_of(hash) == path) else { return Ok(false) };
+    let read = hash_of(objects.files(), path, &mut vec![0; BLOCK])?;
+    Ok(read.is_ok_and(|(found, _)| found == hash))
 }

@@ -82,6 +82,8 @@ fn s3(address: &Address, settings: &Settings) -> Result<Arc<dyn ObjectStore>, Er
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(address.bucket())
         .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // a bucket that locks what is put, by itself or as it is told, takes nothing without a checksum
+        .with_checksum_algorithm(Checksum::SHA256)
         .with_retry(retry(settings))
         .with_client_options(client(settings));
     if let Some(endpoint) = &settings.endpoint {
@@ -96,9 +98,7 @@ fn s3(address: &Address, settings: &Settings) -> Result<Arc<dyn ObjectStore>, Er
     };
     let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
     let locking = Locking::new(connector()?, days, region.unwrap_or_else(|| "us-east-1".to_owned()));
-    // a locked bucket takes nothing without a checksum
-    let builder = builder.with_checksum_algorithm(Checksum::SHA256).with_http_connector(locking.clone());
-    let store = builder.build().map_err(refused(address))?;
+    let store = builder.with_http_connector(locking.clone()).build().map_err(refused(address))?;
     locking.sign_with(store.credentials());
     Ok(Arc::new(store))
 }

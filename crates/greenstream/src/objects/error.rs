@@ -85,6 +85,20 @@ impl Told {
     }
 }
 
+/// What a store's client says, as it may be told to others: cut, and without the body of the store's answer,
+/// which may repeat what was sent, but for the code in it.
+#[must_use]
+pub fn told(error: &StoreError) -> Told {
+    let text = error.to_string();
+    let Some((before, body)) = text.find(['<', '{']).and_then(|at| text.split_at_checked(at)) else {
+        return Told::new(&text);
+    };
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let is_code = |code: &&str| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let code = code.map(|(code, _)| code).filter(is_code).unwrap_or_default();
+    Told::new(&format!("{before}{code}"))
+}
+
 impl Error {
     pub(super) fn store(action: &'static str, object: String, source: &StoreError) -> Error {
         let kind = match source {
@@ -185,6 +199,20 @@ mod tests {
         let told = Told::new("cannot\n  PUT https://a/b?sig=canary&x=1 in 3s");
         assert_eq!(told.to_string(), "cannot PUT https://a/b in 3s");
         assert_eq!(Told::new(&"ü".repeat(400)).to_string().len(), CAUSE_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_stands_in_the_body_of_an_answer_is_not_told_but_for_its_code() {
+        for (body, expected) in [
+            ("403: <Error><Code>AccessDenied</Code><Key>canary</Key></Error>", "403: AccessDenied"),
+            ("403: <Error><Code>canary 1</Code></Error>", "403:"),
+            ("403: {\"error\": \"canary\"}", "403:"),
+            ("https://a/b?sig=canary timed out", "https://a/b timed out"),
+        ] {
+            let error = StoreError::Generic { store: "S3", source: body.into() };
+            let told = told(&error).to_string();
+            assert!(told.ends_with(expected.trim_end()) && !told.contains("canary"), "{told}");
+        }
     }
 
     #[test]

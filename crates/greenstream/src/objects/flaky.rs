@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Lost,
     /// The store carries it out, and its answer is lost.
     Unanswered,
+    /// The store refuses, in an answer with more in it than anybody may hear.
+    Denied,
     /// Half of the body comes.
     Cut,
 }
@@ -54,6 +56,12 @@ fn reset() -> Error {
     Error::Generic { store: "flaky", source: "the connection was reset".into() }
 }
 
+fn denied(at: &Path) -> Error {
+    let answer =
+        "403 Forbidden: <Error><Code>AccessDenied</Code><AWSAccessKeyId>canary</AWSAccessKeyId></Error>";
+    Error::PermissionDenied { path: at.to_string(), source: answer.into() }
+}
+
 #[async_trait]
 impl ObjectStore for Flaky {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
@@ -82,6 +90,7 @@ impl ObjectStore for Flaky {
         let head = options.head;
         match (self.chance)(if head { "head" } else { "get" }) {
             Fault::Lost | Fault::Unanswered => Err(reset()),
+            Fault::Denied => Err(denied(at)),
             Fault::Cut if !head => {
                 let result = self.inner.get_opts(at, options).await?;
                 let (meta, range, attributes) =

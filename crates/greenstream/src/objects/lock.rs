@@ -64,6 +64,12 @@ fn makes_object(method: &str, query: Option<&str>) -> bool {
     }
 }
 
+/// Whether a request is one to the store: those for credentials go through the same client and bear no
+/// signature, and to ask for credentials in the middle of one would wait for itself.
+fn is_signed(headers: &HeaderMap) -> bool {
+    headers.contains_key("authorization")
+}
+
 /// Until when, as the header has it: in whole seconds.
 fn retain_until(now: Ts, days: u32) -> String {
     let now = now.micros() - now.micros().rem_euclid(SECOND_MICROS);
@@ -84,7 +90,8 @@ fn digest_of(headers: &HeaderMap) -> Option<Vec<u8>> {
 impl HttpService for Client {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let credentials = self.lock.credentials.get();
-        let makes = makes_object(request.method().as_str(), request.uri().query());
+        let makes =
+            is_signed(request.headers()) && makes_object(request.method().as_str(), request.uri().query());
         if let Some(credentials) = credentials.filter(|_| makes) {
             let credential = credentials
                 .get_credential()
@@ -125,6 +132,15 @@ mod tests {
         ] {
             assert_eq!(makes_object(method, query), makes, "{method} {query:?}");
         }
+    }
+
+    #[test]
+    fn a_request_for_credentials_is_not_locked() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-aws-ec2-metadata-token-ttl-seconds", HeaderValue::from_static("600"));
+        assert!(!is_signed(&headers));
+        headers.insert("authorization", HeaderValue::from_static("AWS4-HMAC-SHA256 Credential=x"));
+        assert!(is_signed(&headers));
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod wait;
 
 pub use address::{Address, Scheme};
 pub use bucket::{Bucket, Found};
-pub use error::Error;
+pub use error::{Error, told};
 pub use place::Place;
 pub use put::{PART_BYTES, Put};
 pub use reader::Reader;

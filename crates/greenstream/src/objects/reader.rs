@@ -5,7 +5,7 @@ use super::bucket::Bucket;
 use super::error::Error;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// Bytes asked for at once. Smaller costs requests (each is paid for and takes some 30 ms), larger costs
+/// Bytes asked for at once. Smaller costs requests (each is paid for and takes an assumed 30 ms), larger costs
 /// memory. Tests read objects of a few of them.
 const BLOCK: u64 = if cfg!(test) { 4 << 10 } else { 4 << 20 };
 

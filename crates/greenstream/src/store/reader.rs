@@ -125,6 +125,21 @@ impl Reader {
         self.one(&sql, params![upload], rows::upload_row)
     }
 
+    /// Whether an upload or a delivery of this name has landed since an instant, or ever where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] where the database cannot be read.
+    pub fn has_landed(&self, name: &str, since: Option<Ts>) -> Result<bool, StoreError> {
+        let since = since.map_or(i64::MIN, Ts::micros);
+        let found = self.one(
+            "SELECT count(*) WHERE EXISTS (SELECT 1 FROM t_upload WHERE name = ?1 AND landed_at >= ?2)
+                OR EXISTS (SELECT 1 FROM t_delivery WHERE name = ?1 AND delivered_at >= ?2)",
+            params![name, since],
+            |row| rows::count(row, 0),
+        )?;
+        Ok(found.is_some_and(|found| found > 0))
+    }
+
     /// Uploads that are neither done nor dead, in landing order.
     ///
     /// # Errors

@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetResult, ObjectStore, ObjectStoreExt};
+use object_store::{Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
+use tokio::time::sleep;
 
 use super::hint::Hint;
 use super::recent::Stand;
 use super::unfit_name;
+use crate::outage::pauses;
+
+/// Bytes asked for at once: what one object being read takes of the memory, and what must come within the
+/// time of one request. Smaller costs requests. Tests read objects of a few of them.
+pub(super) const BLOCK: u64 = if cfg!(test) { 4 << 10 } else { 4 << 20 };
+/// So often a block that was cut is asked for; the client tries again what was refused or not answered.
+const TRIES: usize = 4;
 
 /// Why the object of a hint is not taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,12 +83,35 @@ impl Bucket {
         found.try_filter(is_fit).boxed()
     }
 
-    /// Begins to read an object as it stands now, or one version of it.
+    /// Looks at an object as it stands now, or at one version of it.
     ///
     /// # Errors
     /// [`Error::NotFound`] where it is not there; the store's own.
-    pub async fn read(&self, path: &Path, version: Option<String>) -> Result<GetResult, Error> {
-        self.store.get_opts(path, GetOptions { version, ..GetOptions::default() }).await
+    pub async fn look(&self, path: &Path, version: Option<String>) -> Result<ObjectMeta, Error> {
+        let options = GetOptions { version, head: true, ..GetOptions::default() };
+        Ok(self.store.get_opts(path, options).await?.meta)
+    }
+
+    /// The bytes of an object that was found, block after block: the next is asked for when the one before has
+    /// been taken. An object that changes meanwhile ends in an error, never in a mixture.
+    ///
+    /// `version` is the one that was looked for: to ask for a version takes a right of its own.
+    pub fn read(
+        &self,
+        found: &ObjectMeta,
+        version: Option<String>,
+    ) -> BoxStream<'static, Result<Bytes, Error>> {
+        let options = GetOptions { version, if_match: found.e_tag.clone(), ..GetOptions::default() };
+        let reading = (Arc::clone(&self.store), found.clone(), options);
+        stream::try_unfold((reading, 0), |((store, found, options), from)| async move {
+            if from >= found.size {
+                return Ok(None);
+            }
+            let until = found.size.min(from.saturating_add(BLOCK));
+            let bytes = block(&*store, &found, options.clone().with_range(Some(from..until))).await?;
+            Ok(Some((bytes, ((store, found, options), until))))
+        })
+        .boxed()
     }
 
     /// Takes an object out of the inbox if it is still the one that was read; one that has taken its place
@@ -100,6 +132,33 @@ impl Bucket {
             outcome => outcome,
         }
     }
+}
+
+/// One block of an object as it was found. Where it has changed or is gone, to ask again is of no use.
+async fn block(store: &dyn ObjectStore, found: &ObjectMeta, options: GetOptions) -> Result<Bytes, Error> {
+    let mut waits = pauses().take(TRIES - 1);
+    loop {
+        match (try_block(store, found, options.clone()).await, waits.next()) {
+            (Err(Error::Generic { .. }), Some(wait)) => sleep(wait).await,
+            (outcome, _) => return outcome,
+        }
+    }
+}
+
+async fn try_block(store: &dyn ObjectStore, found: &ObjectMeta, options: GetOptions) -> Result<Bytes, Error> {
+    let answer = store.get_opts(&found.location, options).await?;
+    // a store without tags tells another object by its age and size
+    if Stand::of(&answer.meta) != Stand::of(found) {
+        let source = "it changed while it was read".into();
+        return Err(Error::Precondition { path: found.location.to_string(), source });
+    }
+    let due = answer.range.end - answer.range.start;
+    let bytes = answer.bytes().await?;
+    if bytes.len() as u64 != due {
+        let source = format!("{} bytes came instead of {due}", bytes.len()).into();
+        return Err(Error::Generic { store: "inbox", source });
+    }
+    Ok(bytes)
 }
 
 /// Why an object of this name is not taken, if it is not: hidden, or marked as not yet whole, anywhere in it.

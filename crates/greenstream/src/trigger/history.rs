@@ -3,7 +3,7 @@
 use greenstream_core::Ts;
 
 use crate::home::Layout;
-use crate::store::{Filter, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// How far the clock of the bucket may be ahead of this machine's, in microseconds: a minute.
 const SKEW_MICROS: i64 = 60_000_000;
@@ -25,22 +25,8 @@ impl History {
     pub async fn has_landed(&self, name: &str, at: Option<Ts>) -> Result<bool, StoreError> {
         let (layout, name) = (self.0.clone(), name.to_owned());
         let since = at.map(|at| Ts::from_micros(at.micros().saturating_sub(SKEW_MICROS)));
-        let read = move || look(&layout, &name, since);
+        let read = move || Store::reader(layout.database())?.has_landed(&name, since);
         // a panic is none of the database's; the object is then looked for again
         tokio::task::spawn_blocking(read).await.unwrap_or(Ok(false))
     }
-}
-
-fn look(layout: &Layout, name: &str, since: Option<Ts>) -> Result<bool, StoreError> {
-    let (reader, mut found) = (Store::reader(layout.database())?, false);
-    let filter = Filter { from: since, ..Filter::default() };
-    reader.uploads::<StoreError>(&filter, &mut |upload| {
-        found |= upload.landed.name == name;
-        Ok(())
-    })?;
-    reader.deliveries::<StoreError>(&filter, &mut |delivery| {
-        found |= delivery.name == name;
-        Ok(())
-    })?;
-    Ok(found)
 }

@@ -139,7 +139,7 @@ fn answer(disposition: &Disposition, delivered: i64) -> AckKind {
     match disposition {
         Disposition::Missing(_) if delivered < MISSING_MAX => AckKind::Nak(Some(REST)),
         Disposition::Missing(_) | Disposition::Never(_) => AckKind::Term,
-        Disposition::Later(_) => AckKind::Nak(Some(REST)),
+        Disposition::Later { .. } => AckKind::Nak(Some(REST)),
         Disposition::Landed(_) | Disposition::Before | Disposition::NoConcern(_) => AckKind::Ack,
     }
 }

@@ -8,12 +8,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::hint::Hint;
 use super::take::{Disposition, TURNS, Taker};
+use crate::objects::told;
 use crate::outage::{Outages, Part, pauses};
-use crate::process::{Refused, with_causes};
+use crate::process::Refused;
 
 /// From the begin of one scan to that of the next: how late an object may be whose event was lost.
 pub const SCAN_EVERY: Duration = Duration::from_secs(60);
-/// So many objects that cannot land, and the rest is left to the next scan: it is not the objects.
+/// So many objects that cannot land for a reason that is not theirs, and the rest is left to the next scan.
 const FAILURES_MAX: usize = 3;
 
 /// What a scan has found.
@@ -32,7 +33,7 @@ pub struct Scanned {
 /// # Errors
 /// Why the bucket could not be listed to its end. What was found by then has been taken.
 pub async fn scan(taker: &Taker) -> Result<Scanned, Refused> {
-    let mut scanned = Scanned::default();
+    let (mut scanned, mut general) = (Scanned::default(), 0);
     let take = |key: String| async move { Ok(taker.take_listed(Hint { key, ..Hint::default() }).await) };
     let mut taken = taker.bucket().list().map_ok(take).try_buffer_unordered(TURNS);
     while let Some(disposition) = taken.next().await {
@@ -41,9 +42,10 @@ pub async fn scan(taker: &Taker) -> Result<Scanned, Refused> {
             // another trigger was quicker
             Disposition::Before | Disposition::NoConcern(_) | Disposition::Missing(_) => {}
             Disposition::Never(_) => scanned.refused += 1,
-            Disposition::Later(refused) => {
+            Disposition::Later { refused, is_general } => {
                 scanned.waiting += 1;
-                if scanned.waiting >= FAILURES_MAX {
+                general += usize::from(is_general);
+                if general >= FAILURES_MAX {
                     return Err(refused);
                 }
             }
@@ -59,7 +61,7 @@ fn unlisted(error: &object_store::Error) -> Refused {
         }
         _ => "look whether the object store can be reached, and whether the service may list the bucket",
     };
-    Refused { problem: with_causes(error), hint: hint.to_owned() }
+    Refused { problem: told(error).to_string(), hint: hint.to_owned() }
 }
 
 /// Scans again and again, as long as it is awaited. A bucket that is away is an outage like that of a disk.

@@ -110,7 +110,11 @@ pub(super) fn taker(
     intake: Intake,
     runtime: Handle,
 ) -> Result<Taker, TriggerError> {
-    let receiver = Receiver::new(layout.fetching(), config.file.upload)?;
+    let mut keys = config.file.upload;
+    // an object comes in blocks, whose time is limited by its requests and not by the pace of a sender
+    keys.gap_seconds = keys.gap_seconds.max(config.file.objects.settings(None).request_seconds * 8);
+    keys.rate_min = 0;
+    let receiver = Receiver::new(layout.fetching(), keys)?;
     Ok(Taker::new(open(url, config)?, intake, receiver, History::of(layout.clone()), runtime))
 }
 

@@ -3,12 +3,14 @@
 //! All triggers come through here and differ only in their transport, so that an event that comes twice, late
 //! or never changes nothing: what lands is what stands in the bucket, and known bytes are known.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
+use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{Error, GetResult};
+use object_store::{Error, ObjectMeta};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -18,6 +20,7 @@ use super::history::History;
 use super::in_hand::InHand;
 use super::intake::{Intake, Unlanded};
 use super::recent::{Fate, Recent, Stand};
+use crate::objects::told;
 use crate::process::{Note, Receipt, Refused, with_causes};
 use crate::web::{Digests, Receiver};
 
@@ -34,7 +37,12 @@ pub enum Disposition {
     /// It is nothing that this inbox takes.
     NoConcern(String),
     /// It has not landed, and may when it is tried again.
-    Later(Refused),
+    Later {
+        /// Why, and what helps.
+        refused: Refused,
+        /// Whether the others are likely to meet the same: a store that is away, a full disk.
+        is_general: bool,
+    },
     /// It is not there, and nothing says that it ever landed.
     Missing(Refused),
     /// It stays as it is, however often it is tried.
@@ -52,9 +60,9 @@ impl Disposition {
     #[must_use]
     pub const fn refused(&self) -> Option<&Refused> {
         match self {
-            Disposition::Later(refused) | Disposition::Missing(refused) | Disposition::Never(refused) => {
-                Some(refused)
-            }
+            Disposition::Later { refused, .. }
+            | Disposition::Missing(refused)
+            | Disposition::Never(refused) => Some(refused),
             _ => None,
         }
     }
@@ -123,7 +131,7 @@ fn tell(key: &str, disposition: &Disposition) {
     match disposition {
         Disposition::Landed(_) | Disposition::Before => {}
         Disposition::NoConcern(why) => tracing::debug!(key, "an event is of no concern: {why}"),
-        Disposition::Later(Refused { problem, hint }) => {
+        Disposition::Later { refused: Refused { problem, hint }, .. } => {
             tracing::warn!(key, hint, "not yet landed: {problem}")
         }
         Disposition::Missing(Refused { problem, hint }) | Disposition::Never(Refused { problem, hint }) => {
@@ -143,8 +151,8 @@ impl Inner {
         let Ok(_turn) = self.turns.acquire().await else {
             return later("the service is stopping", "it is tried again");
         };
-        match self.bucket.read(&path, None).await {
-            Ok(found) => self.land(&path, name, found).await,
+        match self.bucket.look(&path, None).await {
+            Ok(found) => self.land(&path, name, &found, None).await,
             Err(Error::NotFound { .. }) => self.missing(&path, name, hint).await,
             Err(error) => away(&error),
         }
@@ -161,10 +169,12 @@ impl Inner {
             Err(error) => return later(with_causes(&error), "it is tried again"),
         }
         if hint.version.is_some() {
-            match self.bucket.read(path, hint.version.clone()).await {
-                Ok(found) => return self.land(path, name, found).await,
+            match self.bucket.look(path, hint.version.clone()).await {
+                Ok(found) => return self.land(path, name, &found, hint.version.clone()).await,
                 // some stores call a version that they cannot read a bad request
-                Err(error) => tracing::debug!(%error, key = hint.key, "the version is not there either"),
+                Err(error) => {
+                    tracing::debug!(error = %told(&error), key = hint.key, "the version is not there either")
+                }
             }
         }
         let problem = "the object is not there, and none of its name has landed since the event";
@@ -172,8 +182,14 @@ impl Inner {
         Disposition::Missing(Refused { problem: problem.to_owned(), hint: hint.to_owned() })
     }
 
-    async fn land(&self, path: &Path, name: String, found: GetResult) -> Disposition {
-        let (key, stand): (&str, _) = (path.as_ref(), Stand::of(&found.meta));
+    async fn land(
+        &self,
+        path: &Path,
+        name: String,
+        found: &ObjectMeta,
+        version: Option<String>,
+    ) -> Disposition {
+        let (key, stand): (&str, _) = (path.as_ref(), Stand::of(found));
         let known = self.recent().fate(key, &stand);
         match known {
             Some(Fate::Landed(upload)) => return self.leave(path, &stand, upload).await,
@@ -183,13 +199,22 @@ impl Inner {
         let Ok(no_digests) = Digests::of(&HeaderMap::new()) else {
             return later("the object was given up", "it is tried again");
         };
-        let body = Body::from_stream(found.into_stream());
-        let bytes = match self.receiver.receive(body, Some(stand.size), no_digests).await {
+        let failed: Arc<Mutex<Option<Error>>> = Arc::default();
+        let body = Body::from_stream(self.bucket.read(found, version).map_err(noting(&failed)));
+        let received = self.receiver.receive(body, Some(stand.size), no_digests).await;
+        let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let bytes = match received {
             Ok(bytes) => bytes,
+            Err(_) if let Some(error) = &failed => return away(error),
             Err(problem) if problem.is_for_ever() => {
                 return self.refuse(key, stand, problem.detail(), problem.help());
             }
-            Err(problem) => return later(problem.detail(), problem.help()),
+            Err(problem) => {
+                // one that is too slow or too large for the room that is left says nothing of the others
+                let (problem, hint) = (problem.detail().to_owned(), problem.help().to_owned());
+                let is_general = self.receiver.is_full();
+                return Disposition::Later { refused: Refused { problem, hint }, is_general };
+            }
         };
         match self.intake.land(name, bytes).await {
             Ok(Receipt { note: Note::Refused { upload, feed, .. }, .. }) => {
@@ -204,7 +229,7 @@ impl Inner {
                 self.leave(path, &stand, upload).await
             }
             Ok(Receipt { note: Note::Unread { problem, hint }, .. }) => later(problem, hint),
-            Err(Unlanded::Refused(refused)) => Disposition::Later(refused),
+            Err(Unlanded::Refused(refused)) => Disposition::Later { refused, is_general: true },
             Err(Unlanded::Busy) => later("too many uploads wait to land", "it is tried again"),
             Err(Unlanded::Silent) => later("landing has not answered", "it is tried again"),
             Err(Unlanded::Stopping) => later("the service is stopping", "it is tried again"),
@@ -219,7 +244,7 @@ impl Inner {
                 tracing::info!(key = %path, upload, "another object has taken its place in the inbox")
             }
             Err(error) => {
-                tracing::warn!(key = %path, upload, "an object has landed and stays in the inbox: {}", with_causes(&error));
+                tracing::warn!(key = %path, upload, "an object has landed and stays in the inbox: {}", told(&error));
             }
         }
         Disposition::Landed(upload)
@@ -239,19 +264,33 @@ impl Inner {
 }
 
 fn later(problem: impl Into<String>, hint: impl Into<String>) -> Disposition {
-    Disposition::Later(Refused { problem: problem.into(), hint: hint.into() })
+    let refused = Refused { problem: problem.into(), hint: hint.into() };
+    Disposition::Later { refused, is_general: true }
 }
 
 fn never(problem: impl Into<String>, hint: impl Into<String>) -> Disposition {
     Disposition::Never(Refused { problem: problem.into(), hint: hint.into() })
 }
 
+/// Keeps the error that ends a body, which its reader knows only for cut.
+fn noting(failed: &Arc<Mutex<Option<Error>>>) -> impl Fn(Error) -> io::Error + Send + use<> {
+    let failed = Arc::clone(failed);
+    move |error| {
+        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        io::Error::other("the object could not be read to its end")
+    }
+}
+
+/// An object that cannot be read now. What the store says of one (a missing right, an archived class, a change
+/// meanwhile) is no reason to leave the others; a store that is away is.
 fn away(error: &Error) -> Disposition {
     let hint = match error {
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
             "give the service the right to read, list and remove the objects of the inbox"
         }
+        Error::Precondition { .. } => "it is tried again; a sender should put an object once",
         _ => "it is tried again; look whether the object store can be reached",
     };
-    later(with_causes(error), hint)
+    let refused = Refused { problem: told(error).to_string(), hint: hint.to_owned() };
+    Disposition::Later { refused, is_general: matches!(error, Error::Generic { .. }) }
 }

@@ -2,22 +2,25 @@
 //! what it is given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::bucket::Bucket;
+use super::bucket::{BLOCK, Bucket};
 use super::history::History;
 use super::take::Disposition;
 use super::{Bell, Hint, Posts, Taker, intake, scan};
 use crate::change::{ChangeSet, Landed};
 use crate::config::UploadKeys;
 use crate::home::{Home, Layout};
+use crate::objects::flaky::{Fault, Flaky};
 use crate::process::{Bytes, Note, Posted, Receipt, Refused};
 use crate::store::Store;
 use crate::web::Receiver;
@@ -42,6 +45,11 @@ impl World {
     }
 
     fn limited(says: Says, bytes_max: u64) -> World {
+        World::failing(says, bytes_max, |_| Fault::None)
+    }
+
+    /// Where requests for objects fare as `chance` says.
+    fn failing(says: Says, bytes_max: u64, chance: impl Fn(&str) -> Fault + Send + Sync + 'static) -> World {
         let folder = tempfile::tempdir().unwrap();
         drop(Home::open(folder.path(), "a test").unwrap());
         let layout = Home::look(folder.path()).unwrap();
@@ -51,11 +59,8 @@ impl World {
         let (intake, posts) = intake(Bell::default());
         let keys = UploadKeys { free_bytes_min: 0, bytes_max, ..UploadKeys::default() };
         let receiver = Receiver::new(layout.fetching(), keys).unwrap();
-        let bucket = Bucket::new(
-            Arc::clone(&store) as Arc<dyn ObjectStore>,
-            Some("meters".to_owned()),
-            "inbox".into(),
-        );
+        let bucket =
+            Bucket::new(Arc::new(Flaky::new(&store, chance)), Some("meters".to_owned()), "inbox".into());
         let taker = Taker::new(bucket, intake, receiver, History::of(layout), Handle::current());
         let notes = Arc::clone(&landed);
         tokio::task::spawn_blocking(move || land(posts, says, &notes));
@@ -122,7 +127,7 @@ fn kind(disposition: &Disposition) -> &'static str {
         Disposition::Landed(_) => "landed",
         Disposition::Before => "before",
         Disposition::NoConcern(_) => "no concern",
-        Disposition::Later(_) => "later",
+        Disposition::Later { .. } => "later",
         Disposition::Missing(_) => "missing",
         Disposition::Never(_) => "never",
     }
@@ -286,4 +291,66 @@ async fn an_object_that_takes_the_place_of_one_that_was_read_stays_and_lands_nex
     assert_eq!(scan(&world.taker).await.unwrap().landed, 1);
     assert_eq!(world.landed(), [("a.csv".to_owned(), "two".to_owned())]);
     assert!(world.taker.bucket().remove_if_same(&path, &stand).await.unwrap(), "gone is gone");
+}
+
+/// The content of an object of three blocks and a bit.
+fn several_blocks() -> String {
+    let bytes = usize::try_from(BLOCK).unwrap() * 3 + 17;
+    (0..bytes).map(|at| char::from(b'a' + u8::try_from(at % 23).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_several_blocks_lands_whole_also_where_one_is_cut_or_lost() {
+    for fault in [Fault::None, Fault::Cut, Fault::Lost] {
+        let count = AtomicUsize::new(0);
+        let chance = move |request: &str| {
+            let is_third = request == "get" && count.fetch_add(1, Ordering::SeqCst) == 2;
+            if is_third { fault } else { Fault::None }
+        };
+        let world = World::failing(lands, 1 << 20, chance);
+        world.put("inbox/a.csv", &several_blocks()).await;
+        world.put("inbox/empty.csv", "").await;
+        assert_eq!(scan(&world.taker).await.unwrap().landed, 2, "{fault:?}");
+        let expected = [("a.csv".to_owned(), several_blocks()), ("empty.csv".to_owned(), String::new())];
+        assert!(world.landed() == expected, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_changes_between_its_blocks_does_not_land_as_a_mixture() {
+    let world = World::new(lands);
+    let path = Path::from("inbox/a.csv");
+    world.put("inbox/a.csv", &several_blocks()).await;
+    let found = world.taker.bucket().look(&path, None).await.unwrap();
+    let mut blocks = world.taker.bucket().read(&found, None);
+    assert_eq!(blocks.try_next().await.unwrap().unwrap().len() as u64, BLOCK);
+    world.put("inbox/a.csv", &several_blocks().to_uppercase()).await;
+    let error = blocks.try_next().await.unwrap_err();
+    assert!(matches!(error, object_store::Error::Precondition { .. }), "{error}");
+    assert_eq!(scan(&world.taker).await.unwrap().landed, 1);
+    assert!(world.landed() == [("a.csv".to_owned(), several_blocks().to_uppercase())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_cannot_be_read_do_not_hide_those_that_are_listed_after_them() {
+    let count = AtomicUsize::new(0);
+    let chance = move |request: &str| {
+        let is_first = request == "get" && count.fetch_add(1, Ordering::SeqCst) < 4;
+        if is_first { Fault::Denied } else { Fault::None }
+    };
+    let world = World::failing(lands, 1 << 20, chance);
+    for number in 0..5 {
+        world.put(&format!("inbox/{number}.csv"), &number.to_string()).await;
+    }
+    let scanned = scan(&world.taker).await.unwrap();
+    assert_eq!((scanned.landed, scanned.waiting), (1, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_body_of_a_stores_answer_says_is_not_told() {
+    let world = World::failing(lands, 1 << 20, |_| Fault::Denied);
+    world.put("inbox/a.csv", "a").await;
+    let later = world.taker.take(world.event("inbox/a.csv").await).await;
+    let problem = &later.refused().unwrap().problem;
+    assert!(problem.contains("AccessDenied") && !problem.contains("canary"), "{problem}");
 }

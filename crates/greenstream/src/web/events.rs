@@ -116,7 +116,7 @@ fn worse(one: Option<Problem>, other: Option<Problem>) -> Option<Problem> {
 fn problem(key: &str, disposition: &Disposition) -> Option<Problem> {
     let kind = match disposition {
         Disposition::Landed(_) | Disposition::Before | Disposition::NoConcern(_) => return None,
-        Disposition::Later(_) => &OBJECT_WAITING,
+        Disposition::Later { .. } => &OBJECT_WAITING,
         Disposition::Missing(_) => &OBJECT_GONE,
         Disposition::Never(_) => &OBJECT_REFUSED,
     };

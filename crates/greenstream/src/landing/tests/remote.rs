@@ -210,6 +210,30 @@ fn every_addition_swap_and_deletion_in_the_bucket_is_found() {
     );
 }
 
+/// Whichever request the outage begins with, verification fails or finds nothing: no object is taken for damaged.
+#[test]
+fn an_outage_while_objects_are_verified_is_no_finding() {
+    let store = Arc::new(InMemory::new());
+    let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
+    landing.land(vec![bytes("a", "1"), bytes("b", "2")]).unwrap();
+    put(&store, &key("strange"), b"strange");
+    let mut failing = 0;
+    loop {
+        let count = AtomicUsize::new(0);
+        let chance = move |_: &str| {
+            let is_out = count.fetch_add(1, Ordering::SeqCst) >= failing;
+            if is_out { Fault::Lost } else { Fault::None }
+        };
+        let bucket = Flaky::new(&store, chance).bucket(0);
+        match super::super::verify(Place::Bucket(bucket), None, &|_| {}) {
+            Ok(found) => break assert_eq!(found, []),
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+        failing += 1;
+    }
+    assert!(failing > 4, "requests were made to fail");
+}
+
 #[test]
 fn an_object_whose_landing_was_broken_off_is_no_damage_and_its_delivery_names_it() {
     let store = Arc::new(InMemory::new());
