@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::Duration;
@@ -174,10 +174,7 @@ fn decode_loop<'r>(
     sender: &SyncSender<Waiting<'r>>,
     fate: &Fate<'_>,
 ) {
-    loop {
-        if tickets.lock().unwrap_or_else(PoisonError::into_inner).recv().is_err() || fate.stopped() {
-            return;
-        }
+    while has_ticket(tickets, fate) {
         let Some((number, entry, place)) = take(fate, source) else { return };
         match failpoint::around(Step::Decode, ProcessError::failing, || preparer.prepare(entry)) {
             Ok(prepared) => {
@@ -186,6 +183,18 @@ fn decode_loop<'r>(
                 }
             }
             Err(error) => return fate.fail(error),
+        }
+    }
+}
+
+/// Waits for a ticket; false when there is nothing more to decode. A decoder that failed gives none back, and the
+/// judge waits for its entry, so the others look now and then whether anybody failed.
+fn has_ticket(tickets: &Mutex<Receiver<()>>, fate: &Fate<'_>) -> bool {
+    let tickets = tickets.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        match tickets.recv_timeout(IDLE) {
+            Err(RecvTimeoutError::Timeout) if !fate.stopped() => {}
+            ticket => return ticket.is_ok() && !fate.stopped(),
         }
     }
 }
