@@ -111,8 +111,10 @@ pub(super) fn taker(
     runtime: Handle,
 ) -> Result<Taker, TriggerError> {
     let mut keys = config.file.upload;
-    // an object comes in blocks, whose time is limited by its requests and not by the pace of a sender
-    keys.gap_seconds = keys.gap_seconds.max(config.file.objects.settings(None).request_seconds * 8);
+    // an object comes in blocks, whose time is limited by its requests and not by the pace of a sender: four
+    // tries, of which each may take the time of a request and then one more
+    let block_seconds = config.file.objects.settings(None).request_seconds.saturating_mul(8);
+    keys.gap_seconds = keys.gap_seconds.max(block_seconds);
     keys.rate_min = 0;
     let receiver = Receiver::new(layout.fetching(), keys)?;
     Ok(Taker::new(open(url, config)?, intake, receiver, History::of(layout.clone()), runtime))

@@ -82,3 +82,22 @@ fn a_partition_is_dirty_until_the_archive_reflects_the_last_entry_that_touched_i
     });
     assert_eq!(home.store.archive_dirty().unwrap(), [dirty(Readings, Some(today - 1), 4)]);
 }
+
+#[test]
+fn a_name_has_landed_where_an_upload_or_a_delivery_of_it_has_since_an_instant() {
+    let mut home = Home::with_meters();
+    home.store.deliver(&[(1, "again.csv".to_owned(), at(30))]).unwrap();
+    let upload = home.reader().upload(1).unwrap().unwrap().landed;
+    let later = Ts::from_micros(upload.landed_at.micros() + 1);
+    for (name, since, expected) in [
+        (upload.name.as_str(), None, true),
+        (upload.name.as_str(), Some(upload.landed_at), true),
+        (upload.name.as_str(), Some(later), false),
+        ("again.csv", None, true),
+        ("again.csv", Some(at(30)), true),
+        ("again.csv", Some(at(31)), false),
+        ("never.csv", None, false),
+    ] {
+        assert_eq!(home.reader().has_landed(name, since).unwrap(), expected, "{name} {since:?}");
+    }
+}
