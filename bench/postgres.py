@@ -6,8 +6,9 @@
 
 The server is started for the run (`scripts/postgres`) with Debian's settings, fsync included, on this machine. A
 round is: a day ingested (landing, rules, database, archive), its readings copied out, and copied in again by
-psql into an empty partition with the same key. With --days DAYS that many days are ingested first, and then one
-hour of the next day alone. Data is kept in target/bench until the next start.
+psql into an empty partition with the same key. With --days DAYS that many days are ingested first, and then hours
+of the next day: some dropped into the inbox of a running service, one after the other, and some each by a process of
+its own, which first reads a day of every meter. Data is kept in target/bench until the next start.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
-from targets import BINARY, ROOT, START, WORK, run, simulated
+from targets import BINARY, ROOT, START, WORK, run, serving, simulated, tell
 
 COLUMNS = "ts, kw, hour, meter, upload, row_number, flags"
 
@@ -90,7 +91,7 @@ def day(server: Server, meters: int, rounds: int) -> None:
         print(f"round {turn + 1}: {total:,} rows ingested in {seconds:.2f} s, {rows:,} readings copied in {plain:.2f} s: "
               f"{ratios[-1]:.0%} of the rate of COPY", flush=True)
         shutil.rmtree(folder)
-    print(f"day      {median(ratios):.0%} of the rate of a plain binary COPY (median of {rounds})")
+    tell("day", f"{median(ratios):.0%} of the rate of a plain binary COPY (median of {rounds})")
 
 
 def hour(server: Server, meters: int, days: int) -> None:
@@ -101,9 +102,26 @@ def hour(server: Server, meters: int, days: int) -> None:
     server.sql("DROP SCHEMA IF EXISTS month CASCADE")
     seconds = ingest(folder, before)
     print(f"{days} days ingested in {seconds:.0f} s, {seconds / days:.1f} s a day", flush=True)
-    taken = [ingest(folder, [file]) for file in files[len(before):len(before) + 6]]
-    print(f"hour     {median(taken):.2f} s for an hourly upload behind {days} days, start and end of the process "
-          f"included ({', '.join(f'{one:.2f}' for one in taken)})")
+    hours = files[len(before):]
+    with serving(folder):
+        taken = [dropped(folder, file, server) for file in hours[:8]]
+    tell("hour", f"{median(taken[1:]):.2f} s from inbox to commit behind {days} days, by a running service; its first hour "
+         f"{taken[0]:.2f} s, the others {', '.join(f'{one:.2f}' for one in taken[1:])}")
+    alone = [ingest(folder, [file]) for file in hours[8:12]]
+    tell("alone", f"{median(alone):.2f} s by a process of its own, start and end included "
+         f"({', '.join(f'{one:.2f}' for one in alone)})")
+
+
+def dropped(folder: Path, file: Path, server: Server) -> float:
+    """Renames a copy of an upload into the inbox: seconds until it is committed."""
+    shutil.copy(file, folder / file.name)
+    began = time.perf_counter()
+    (folder / file.name).rename(folder / "inbox" / file.name)
+    while server.sql(f"SELECT status FROM month.uploads WHERE name = '{file.name}'") != "done":
+        if time.perf_counter() - began > 120:
+            sys.exit(f"{file.name} is not committed after two minutes; see {WORK}/run.log")
+        time.sleep(0.02)
+    return time.perf_counter() - began
 
 
 def main() -> None:

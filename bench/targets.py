@@ -21,6 +21,7 @@ Compare figures of one run only: they depend on the machine.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import socket
@@ -28,6 +29,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
@@ -134,19 +136,26 @@ def month(meters: int, days: int) -> Path:
     return folder
 
 
-def visible(folder: Path, days: int, times: int = 20) -> None:
-    with socket.socket() as free:
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[None]:
+    """`run` over a home, for the block."""
+    with socket.socket() as free, open(WORK / "run.log", "w") as log:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    log = open(WORK / "run.log", "w")
-    service = subprocess.Popen([BINARY, "--home", folder, "run", "--listen", address], stdout=log, stderr=log)
-    try:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        service = subprocess.Popen([BINARY, "--home", folder, "run", "--listen", listen], stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            service.terminate()
+            service.wait()
+
+
+def visible(folder: Path, days: int, times: int = 20) -> None:
+    with serving(folder):
         db = sqlite3.connect(f"file:{folder}/greenstream.db?mode=ro", uri=True)
         (meter,) = db.execute("SELECT max(meter_id) FROM newest WHERE kw > 0").fetchone()
         taken = [dropped(folder, db, meter, START + timedelta(days=days + number), number) for number in range(times + 2)]
-    finally:
-        service.terminate()
-        service.wait()
     taken = taken[2:]  # the first find the service starting
     tell("visible", f"one upload of 96 rows is seen after {median(taken):.0f} ms, at most {max(taken):.0f} ms, of {times}")
 

@@ -6,7 +6,7 @@ use crate::home::Layout;
 use crate::landing::Zone;
 use crate::objects::Place;
 use crate::outage::free_bytes;
-use crate::store::{Reader, StoreError};
+use crate::store::{Database, Reader, StoreError};
 
 /// Positions, books and queues as JSON: what `status --json` and the service's API give.
 ///
@@ -39,16 +39,22 @@ pub fn gather(reader: &Reader, zone: &Zone, layout: &Layout) -> Result<Value, St
         "alerts_waiting": totals.alerts_waiting,
         "places": {
             "landing": layout.landing_place().to_string(),
+            "database": layout.database().to_string(),
             "archive": layout.archive_place().to_string(),
         },
         // of the volume of each, which may be the same
         "free_bytes": {
             "inbox": free_bytes(&layout.inbox()),
             "landing": free(layout.landing_place()),
-            "database": free_bytes(layout.folder()),
+            "database": free_beside(layout.database()),
             "archive": free(layout.archive_place()),
         },
     }))
+}
+
+/// None on a server.
+fn free_beside(database: &Database) -> Option<u64> {
+    if let Database::File(path) = database { free_bytes(path.parent()?) } else { None }
 }
 
 /// None for a bucket.

@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn every_code_is_brought_about_by_a_test() {
-        let tests = concat!(include_str!("../../tests/first_hour.rs"), include_str!("open.rs"));
+        let tests = concat!(include_str!("../../tests/program/first_hour.rs"), include_str!("open.rs"));
         for (_, name, _) in TABLE {
             assert!(tests.contains(&format!("\"{name}\"")), "no test brings about {name}");
         }

@@ -1,4 +1,4 @@
-//! The examples under `--help`. Each is run by `tests/examples.rs`, as it stands, in a folder with
+//! The examples under `--help`. Each is run by `tests/program/examples.rs`, as it stands, in a folder with
 //! `my-uploads/`, `acme.csv` and a home into which they have landed; `# exits N` states another exit code
 //! than 0.
 

@@ -50,15 +50,6 @@ impl Reader {
         Ok(self.one(sql, params![last], |row| rows::count(row, 0))?.unwrap_or(0))
     }
 
-    /// The rows of an upload about which a decision stands.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn decided_rows(&self, upload: u32) -> Result<Vec<u32>, StoreError> {
-        let sql = "SELECT row_number FROM t_decision WHERE upload = ?1 AND status <> 0 ORDER BY row_number";
-        self.all(sql, params![upload], |row| row.get(0))
-    }
-
     /// Every (upload, row) about which a decision stands.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 
 mod audit;
 mod books;
+mod commit;
 mod completeness;
 mod context;
 mod database;
@@ -49,11 +50,12 @@ pub use self::overview::HourCounts;
 pub use self::postgres::{PostgresFault, Server, ServerError};
 pub use self::reader::{Reader, Snapshot};
 pub use self::sqlite::Log;
-pub use self::summary::{Counted, Totals};
+pub use self::summary::Totals;
 pub use self::types::{
     AlertRow, ArchiveTable, Delivery, Dirty, ErrorRow, Loser, Position, Queued, UploadRow, UploadStatus,
 };
 
+use self::commit::{Commit, Tables};
 use self::db::Db;
 use self::error::Doing;
 use crate::change::{ChangeSet, Landed};
@@ -253,17 +255,15 @@ impl Store {
 
 /// The work of one commit, in the transaction around it.
 fn apply(db: &Db, sets: &[Arc<ChangeSet>]) -> Result<(), StoreError> {
+    fn all(mut commit: Commit<'_, impl Tables>, sets: &[Arc<ChangeSet>]) -> Result<(), StoreError> {
+        sets.iter().try_for_each(|set| commit.apply(set))?;
+        commit.finish()
+    }
     match db {
         Db::Sqlite(conn) => {
-            let mut commit = sqlite::Commit::begin(db, conn)?;
-            sets.iter().try_for_each(|set| commit.apply(set))?;
-            commit.finish()
+            all(Commit::begin(db, sqlite::Tables::new(conn).doing("take a commit")?)?, sets)
         }
-        Db::Postgres(session) => {
-            let mut commit = postgres::Commit::begin(db, session)?;
-            sets.iter().try_for_each(|set| commit.apply(set))?;
-            commit.finish()
-        }
+        Db::Postgres(session) => all(Commit::begin(db, postgres::Tables::new(db, session))?, sets),
     }
 }
 

@@ -274,19 +274,6 @@ impl Reader {
         )
     }
 
-    /// The first `count` days after `day` that have measured readings, in order.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn days_after(&self, meter: Meter, day: i32, count: u32) -> Result<Vec<(i32, DayState)>, StoreError> {
-        self.all(
-            "SELECT day, state FROM t_day WHERE meter = ?1 AND day > ?2 AND state <> 0
-             ORDER BY day LIMIT ?3",
-            params![meter.0, day, count],
-            rows::day,
-        )
-    }
-
     /// The episodes of all meters, by (meter number, kind, first instant).
     ///
     /// # Errors

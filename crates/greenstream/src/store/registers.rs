@@ -2,21 +2,10 @@
 
 use greenstream_core::Ts;
 
-use super::db::{Db, params};
-use super::error::{Fault, StoreError};
+use super::db::params;
+use super::error::StoreError;
 use super::reader::Reader;
 use crate::change::{Meter, Register};
-
-/// Takes what an upload says of registers; a later word replaces an earlier one.
-pub(super) fn put(db: &Db, registers: &[Register]) -> Result<(), Fault> {
-    let put = "INSERT INTO t_register VALUES (?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT (meter, ts) DO UPDATE SET energy = ?3, upload = ?4, row_number = ?5";
-    let one = |one: &Register| {
-        let Register { meter, ts, energy, upload, row_number } = *one;
-        [meter.0.into(), ts.micros().into(), energy.into(), upload.into(), row_number.into()]
-    };
-    db.execute_all(put, registers.iter().map(one))
-}
 
 impl Reader {
     /// What the register of a meter showed at an instant.

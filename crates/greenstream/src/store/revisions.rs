@@ -3,22 +3,10 @@
 
 use greenstream_core::Ts;
 
-use super::db::{Db, params};
-use super::error::{Fault, StoreError};
+use super::db::params;
+use super::error::StoreError;
 use super::reader::Reader;
 use crate::change::{Meter, Revision};
-
-/// Takes the revisions of an upload's rows.
-pub(super) fn put(db: &Db, revisions: &[Revision]) -> Result<(), Fault> {
-    // a dead letter that is tried again gives the same rows
-    let put = "INSERT INTO t_revision VALUES (?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT (meter, ts, upload, row_number) DO UPDATE SET revision = ?5";
-    let one = |one: &Revision| {
-        let Revision { meter, ts, upload, row_number, revision } = *one;
-        [meter.0.into(), ts.micros().into(), upload.into(), row_number.into(), revision.into()]
-    };
-    db.execute_all(put, revisions.iter().map(one))
-}
 
 impl Reader {
     /// Whether there are any.

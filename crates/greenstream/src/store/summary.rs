@@ -43,17 +43,6 @@ const SERVER_NEWEST: &str = "to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24
     CASE extract(microseconds FROM ts)::bigint % 1000000 WHEN 0 THEN 'Z'
     ELSE to_char(ts AT TIME ZONE 'UTC', '.US\"Z\"') END, kw, array_to_json(flags)::text";
 
-/// Rows of each disposition, counted in the tables rather than taken from the books.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counted {
-    /// Rows of `readings`.
-    pub stored: u64,
-    /// Rows of the error queue, open or discarded.
-    pub quarantined: u64,
-    /// Rows that lost.
-    pub superseded: u64,
-}
-
 impl Reader {
     /// The store in numbers.
     ///
@@ -83,20 +72,6 @@ impl Reader {
             })
         })?;
         Ok(totals.unwrap_or_default())
-    }
-
-    /// Rows of each disposition, counted one by one.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`] where the database cannot be read.
-    pub fn count_rows(&self) -> Result<Counted, StoreError> {
-        let count =
-            |sql: &str| Ok::<u64, StoreError>(self.one(sql, &[], |row| rows::count(row, 0))?.unwrap_or(0));
-        Ok(Counted {
-            stored: count("SELECT count(*) FROM t_reading")?,
-            quarantined: count("SELECT count(*) FROM t_error WHERE status IN (0, 3)")?,
-            superseded: count("SELECT count(*) FROM t_superseded")?,
-        })
     }
 
     /// Open entries of the error queue by reason, in the order of evaluation.

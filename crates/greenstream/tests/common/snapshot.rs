@@ -1,5 +1,5 @@
 //! What a person sees, kept as text: `testdata/hostile/CASE.txt` says how a bad file ends, word by word.
-//! `UPDATE=1 cargo test -p greenstream --test bad_input` writes the files anew; read the difference.
+//! `UPDATE=1 cargo test -p greenstream --test program bad_input` writes the files anew; read the difference.
 
 use std::fmt::Write;
 use std::fs;

@@ -142,6 +142,21 @@ fn after_a_failure_at_any_point_once_or_until_healed_the_state_is_as_if_nothing_
     play_all(|_| vec![Fault::Fails, Fault::FailsForEver]);
 }
 
+/// The decoder of the first upload fails after the other has decoded as far ahead as it may. Once it waited for ever
+/// for leave to go on, as the judge did for the upload that failed.
+#[test]
+fn a_decoder_that_fails_behind_the_others_ends_the_command() {
+    let scene = &scenes()[Story::First as usize];
+    let home = copy(&scene.home);
+    let args = scene.story.args(&home);
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    // of two decoders one may take two uploads while the first is not judged: the third to be done is the first
+    let done = finish(&mut armed(&home, &args, "decode:before delay 1 1\ndecode:after error 3 1"));
+    assert!(done.err.contains("fail point decode:after"), "{done:?}");
+    scene.story.go_on(&home);
+    check(&home, &scene.expected, "a decoder failed");
+}
+
 #[test]
 fn a_delay_at_any_point_changes_nothing() {
     play_all(|_| vec![Fault::Delays]);

@@ -1,6 +1,7 @@
 //! Many rows in one statement: each column as an array, which the server unfolds into rows.
 
 use greenstream_core::{Power, Reading, Ts};
+use postgres::Row;
 use postgres::types::{IsNull, ToSql, Type};
 
 use super::session::Session;
@@ -114,10 +115,14 @@ impl Columns {
              WHERE {is_held} (SELECT 1 FROM {partition} r
                  WHERE r.hour = v.hour AND r.meter = v.meter AND r.ts = v.ts)"
         );
-        let rows = session.query_arrays(&sql, &[&self.hours, &self.meters, &self.ts])?;
-        let place: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
-        Ok(place.and_then(|place| usize::try_from(place - 1).ok()))
+        place(&session.query_arrays(&sql, &[&self.hours, &self.meters, &self.ts])?)
     }
+}
+
+/// The server's `min(place)` as an index; it counts from 1, and none is NULL.
+pub(super) fn place(rows: &[Row]) -> Result<Option<usize>, Fault> {
+    let place: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+    Ok(place.and_then(|place| usize::try_from(place - 1).ok()))
 }
 
 /// Names the hours that hold readings, or readings that wait.

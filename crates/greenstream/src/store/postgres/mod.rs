@@ -1,12 +1,12 @@
 //! The store on a PostgreSQL server: the same tables, views and promises as in a file.
 
 mod bulk;
-mod commit;
 mod copy;
 mod grants;
 mod schema;
 mod server;
 mod session;
+mod tables;
 mod tls;
 mod views;
 mod wire;
@@ -14,8 +14,8 @@ mod wire;
 pub use self::server::{Server, ServerError};
 pub use self::session::PostgresFault;
 
-pub(super) use self::commit::Commit;
 pub(super) use self::session::Session;
+pub(super) use self::tables::Tables;
 pub(super) use self::wire::{Wire, unescaped};
 
 use std::sync::Arc;

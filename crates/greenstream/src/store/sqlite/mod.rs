@@ -1,10 +1,10 @@
 //! The store in a file: SQLite, the embedded default.
 
-mod commit;
 mod log;
 mod queue;
 mod readings;
 mod schema;
+mod tables;
 mod views;
 
 use std::path::Path;
@@ -15,9 +15,9 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use self::log::Log;
 
-pub(super) use self::commit::Commit;
 #[cfg(test)]
 pub(super) use self::schema::make_first_version;
+pub(super) use self::tables::Tables;
 
 use super::error::{Doing, StoreError};
 

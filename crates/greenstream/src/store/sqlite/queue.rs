@@ -45,8 +45,9 @@ impl<'c> Queue<'c> {
     }
 
     /// Puts rows into the queue that are not there, fastest in the order of rows. The first that was
-    /// there already, which leaves the rest out.
-    pub(super) fn insert_all(&mut self, entries: &[Entry<'_>]) -> rusqlite::Result<Option<RowId>> {
+    /// there already, by its place, which leaves the rest out.
+    pub(super) fn insert_all(&mut self, entries: &[Entry<'_>]) -> rusqlite::Result<Option<usize>> {
+        let mut done = 0;
         let (bulks, rest) = entries.split_at(entries.len() / BULK * BULK);
         for entries in bulks.chunks(BULK).chain(rest.chunks(1)) {
             let statement = if entries.len() == BULK { &mut self.bulk } else { &mut self.insert };
@@ -56,11 +57,11 @@ impl<'c> Queue<'c> {
             match statement.raw_execute() {
                 Err(error) if is_conflict(&error) => {
                     let before = usize::try_from(self.conn.changes()).unwrap_or(0);
-                    let known = if entries.len() == 1 { 0 } else { before };
-                    return Ok(entries.get(known).map(|entry| entry.row));
+                    return Ok(Some(if entries.len() == 1 { done } else { done + before }));
                 }
                 result => result?,
             };
+            done += entries.len();
         }
         Ok(None)
     }

@@ -358,7 +358,6 @@ fn days_episodes_and_the_configuration_hold_their_newest_state() {
         "days without measured readings are skipped"
     );
     assert_eq!(reader.days_before(A, day(2), 1).unwrap(), [(day(0), DayState::Live)]);
-    assert_eq!(reader.days_after(A, day(0), 1).unwrap(), [(day(2), DayState::Live)]);
     let episodes = reader.all_episodes().unwrap();
     assert_eq!(episodes[0], Episode { severity: Severity::Confirmed, closed: true, ..episode(0, 30) });
     assert_eq!(episodes[1], episode(990, 1_015));

@@ -151,7 +151,8 @@ fn a_process_killed_in_the_middle_of_a_commit_leaves_the_commit_before() {
     let inserted: Vec<_> = (1..40_000).map(|i| (A, reading(i, 2, u32::try_from(i).unwrap()))).collect();
     let set = ChangeSet { entry: 3, inserted, ..ChangeSet::default() };
     let error = home.store.change(|db| {
-        let mut commit = crate::store::sqlite::Commit::begin(db, db.sqlite().unwrap())?;
+        let tables = crate::store::sqlite::Tables::new(db.sqlite().unwrap())?;
+        let mut commit = crate::store::commit::Commit::begin(db, tables)?;
         // the books are missing, so the rows are in when this fails
         let error = commit.apply(&set).unwrap_err();
         for file in std::fs::read_dir(home.dir.path()).unwrap() {

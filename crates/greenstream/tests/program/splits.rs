@@ -2,8 +2,6 @@
 //! the readings are the same. Of cumulative registers that is the differences of the last words on each
 //! instant; of rows with revisions the greatest of each instant.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -1,14 +1,10 @@
 //! `init` on a terminal: what it asks, and what the answers come to.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use common::Home;
+use crate::common::Home;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// Runs `init` on a pseudo-terminal with these lines typed ahead: its exit code, and what was shown.

@@ -1,22 +1,18 @@
 //! The configuration of the real program: file and environment, the three levels of `check-config`, and
 //! the health of a service.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
-use common::{Done, HEADER, Home};
+use crate::common::{Done, HEADER, Home};
 
 /// Runs a command in an environment.
 #[track_caller]
 fn run(home: &Home, variables: &[(&str, &str)], args: &[&str]) -> Done {
     let mut command = home.command(args);
     command.envs(variables.iter().copied());
-    common::finish(&mut command)
+    crate::common::finish(&mut command)
 }
 
 /// The value of a key and where it is from, as `check-config` shows it.

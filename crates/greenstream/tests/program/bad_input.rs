@@ -2,14 +2,10 @@
 //! the sender is told what is wrong and what to do, and the good file is loaded. What a person reads is kept in
 //! `testdata/hostile/`, a file for each case.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use common::{HEADER, Home, snapshot};
+use crate::common::{HEADER, Home, snapshot};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -65,7 +61,7 @@ fn utf16(text: &str, little: bool) -> Vec<u8> {
 /// Ingests the bad file before the good one, and checks what holds whatever the bad file is.
 /// Gives the home and the row of the bad file's upload.
 #[track_caller]
-fn ingest(case: &str, bad: &File<'_>, limit: usize) -> (Home, common::Row, i32) {
+fn ingest(case: &str, bad: &File<'_>, limit: usize) -> (Home, crate::common::Row, i32) {
     let home = Home::new();
     home.configure("greenstream.toml", &format!("[sizes]\nupload_bytes_max = {limit}\n"));
     let is_compressed = bad.bytes.starts_with(b"\x1f\x8b") || bad.bytes.starts_with(b"\x28\xb5\x2f\xfd");

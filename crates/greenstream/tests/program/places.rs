@@ -1,11 +1,7 @@
 //! Landing zone and archive somewhere else than in the home, through the real program. Buckets have their own
 //! test against real servers: tests/python/objects.py.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{HEADER, Home};
+use crate::common::{HEADER, Home};
 
 fn rows(hour: u32) -> String {
     format!("{HEADER}M,2026-03-02T{hour:02}:00:00Z,1,kW\nN,2026-03-02T{hour:02}:00:00Z,-1,kW\n")
@@ -29,7 +25,7 @@ fn folders_by_their_url_are_used_by_every_command() {
     assert!(archive.join("readings/_delta_log").is_dir());
     for folder in ["landing", "archive"] {
         let folder = home.path().join(folder);
-        assert!(common::files_below(&folder).is_empty(), "{} holds nothing", folder.display());
+        assert!(crate::common::files_below(&folder).is_empty(), "{} holds nothing", folder.display());
     }
     home.ok(&["status"]).says(&l.to_string()).says(&a.to_string());
     home.is_whole();

@@ -1,17 +1,13 @@
 //! `verify` through the program: every damage of a real home is found and named, and an honest home, also in
 //! the middle of its life, has none.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use common::{Home, files_below};
+use crate::common::{Home, files_below};
 use rusqlite::Connection;
 
 /// Quarter hours of one meter from an hour of 2 March 2026.
@@ -322,7 +318,7 @@ fn a_home_under_run_has_no_findings_while_uploads_arrive() {
     let service = home.serve();
     for upload in 0..12 {
         let rows = quarters(&format!("S{}", upload % 3), upload, &["1", "2", "-3", "1"]);
-        let bad = if upload % 4 == 0 { "nonsense" } else { common::HEADER };
+        let bad = if upload % 4 == 0 { "nonsense" } else { crate::common::HEADER };
         fs::write(home.path().join("inbox").join(format!("{upload}.csv")), format!("{bad}{rows}")).unwrap();
         assert_eq!(found(&home, 0), BTreeSet::new());
     }

@@ -1,15 +1,11 @@
 //! The examples that people copy, under each `--help` and in the README, run as they stand.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{HEADER, Home};
+use crate::common::{HEADER, Home};
 
 const ACME: &str = "name = \"acme\"\ndelimiter = \";\"\ndecimal = \",\"\nunit = \"kWh\"\ninterval = \"15min\"\n\
     time_zone = \"Europe/Berlin\"\ntime_format = \"%d.%m.%Y %H:%M\"\n\
@@ -138,7 +134,7 @@ fn every_command_says_what_it_does_and_its_examples_run() {
 
 #[test]
 fn the_commands_of_the_readme_run_in_their_order() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     let blocks: Vec<&str> =
         readme.split("\n```sh tested\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0).collect();
     assert!(!blocks.is_empty());

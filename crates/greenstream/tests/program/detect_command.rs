@@ -1,13 +1,9 @@
 //! `feeds detect` through the real program: what it says of a file, and that its profile is fit to ingest by.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 use std::path::PathBuf;
 
-use common::{HEADER, Home};
+use crate::common::{HEADER, Home};
 
 fn supplier(name: &str) -> Vec<u8> {
     fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/detect").join(name)).unwrap()

@@ -1,15 +1,11 @@
 //! `feeds drift` and `feeds accept` through the real program: a supplier changes its files, they are held,
 //! the change is shown, and one command takes the new version.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Home, files_below};
+use crate::common::{Home, files_below};
 
 /// The profile of a supplier whose files change.
 const ACME: &str = "name = \"acme\" # since spring\nnames = [\"acme_*.csv\"]\ndelimiter = \";\"\ndecimal = \",\"\n\
@@ -66,7 +62,7 @@ fn uploads(home: &Home) -> Vec<String> {
 
 /// Meter, instant and power of all readings.
 fn readings(home: &Home) -> Vec<String> {
-    let row = |row: &common::Row| format!("{} {} {}", row["meter_id"], row["ts"], row["kw"]);
+    let row = |row: &crate::common::Row| format!("{} {} {}", row["meter_id"], row["ts"], row["kw"]);
     home.export("readings").iter().map(row).collect()
 }
 

@@ -4,16 +4,12 @@
 //! `GREENSTREAM_BLESS=1` writes the hashes of what a stored landing zone gives anew; a change of them is a
 //! change of results (G12) and has to be meant.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
-
-mod common;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use common::{Home, files_below};
+use crate::common::{Home, files_below};
 use greenstream::landing::Hash;
 use rusqlite::Connection;
 

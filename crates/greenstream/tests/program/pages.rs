@@ -1,12 +1,9 @@
 //! The pages and the API of the service over real TCP: what they say equals what the commands say, text
 //! from uploads is inert, every answer is bounded and guarded.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-
 use serde_json::Value;
 
-mod common;
-use common::{HEADER, Home, Serving, eventually};
+use crate::common::{HEADER, Home, Serving, eventually};
 
 /// A meter whose id would run if a page took it for markup.
 const HOSTILE: &str = "<script>alert(1)</script>";

@@ -1,13 +1,9 @@
 //! Completeness and silent meters through the real program.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use common::{Home, Row};
+use crate::common::{Home, Row};
 
 /// Hourly readings of a meter on a day of March 2026.
 fn hourly(meter: &str, day: u32, hours: Range<u32>) -> String {

@@ -1,14 +1,10 @@
 //! The life of a home through the real program: what lands, what operators decide, what is checked,
 //! and what the service does.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{HEADER, Home, Row, eventually, files_below};
+use crate::common::{HEADER, Home, Row, eventually, files_below};
 
 /// Rows of meter M at quarters of 2 March 2026, one for each value.
 fn quarters(values: &[&str]) -> String {

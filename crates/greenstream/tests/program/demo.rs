@@ -1,13 +1,9 @@
 //! The demo's story against the data it tells of.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 
-use common::{Home, rows};
+use crate::common::{Home, rows};
 
 /// The comparison's lines: what was injected, how often, how it shows, found, recall, in all, precision.
 fn comparison(told: &str) -> Vec<Vec<String>> {

@@ -1,13 +1,9 @@
 //! The first hour with the program: every mistake a newcomer makes is answered with its code, its
 //! place and the way out.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 
-use common::{HEADER, Home, files_below};
+use crate::common::{HEADER, Home, files_below};
 
 const ROWS: &str = "M,2026-03-02T00:00:00Z,1,kW\nM,2026-03-02T00:15:00Z,11,kW\n";
 
