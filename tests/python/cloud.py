@@ -19,12 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-TARGET = Path(__file__).resolve().parents[2] / "target"
-CLOUD = TARGET / "python" / "cloud"  # where setup.sh puts requirements-cloud.txt
-sys.path.insert(0, str(CLOUD))
+import boto3
+from botocore.config import Config
 
-import boto3  # noqa: E402
-from botocore.config import Config  # noqa: E402
+TARGET = Path(__file__).resolve().parents[2] / "target"
 
 DEADLINE_SECONDS = 60.0
 TOKEN = "a-token-of-the-tests"
@@ -100,7 +98,7 @@ class Aws:
     @contextlib.contextmanager
     def start(folder: Path, port: int | None = None) -> Iterator[Aws]:
         port = port or free_port()
-        environment = {**os.environ, **KEYS, "PYTHONPATH": str(CLOUD)}
+        environment = {**os.environ, **KEYS}
         with open(folder / "moto.log", "ab") as log:
             command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
             with running(command, stdout=log, stderr=log, env=environment) as process:

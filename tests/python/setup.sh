@@ -1,6 +1,6 @@
 #!/bin/sh
 # Creates (or reuses) the virtual environment of the Python checks and comparisons in target/python.
-# Installs only when a requirements file has changed; with `cloud` also the servers of the cloud's tests. Prints one line: the interpreter to use.
+# Installs only when a requirements file has changed. Prints one line: the interpreter to use.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 venv="$here/../../target/python"
@@ -22,5 +22,4 @@ install() {
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 install requirements
 install requirements-delta-scan --upgrade --target "$venv/delta-scan"
-if [ "${1:-}" = cloud ]; then install requirements-cloud --upgrade --target "$venv/cloud"; fi
 echo "$venv/bin/python"

@@ -37,7 +37,7 @@ from cloud import (
     uploads,
 )
 
-import nats as nats_client  # noqa: E402
+import nats as nats_client
 
 AWKWARD = ["a b.csv", "a+b.csv", "100%.csv", "%41.csv", "ä💡.csv", "2026/03/02/deep.csv", "q?x=1&y.csv", "c#d.csv"]
 SCAN_SECONDS = 75.0  # a minute, and what the machine needs
