@@ -31,6 +31,8 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from checks import Failure, need
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 TOOLS = Path(sys.executable).parent
@@ -43,15 +45,6 @@ SCALERS = {
                        "activationLagThreshold", "useHttps"},
     "cron": {"timezone", "start", "end", "desiredReplicas"},
 }
-
-
-class Failure(Exception):
-    """What differs."""
-
-
-def need(condition: object, text: str) -> None:
-    if not condition:
-        raise Failure(text)
 
 
 def tool(name: str, *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:

@@ -17,11 +17,9 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -31,26 +29,14 @@ from pathlib import Path
 
 import yaml
 
-from deploy import DEPLOY, TOOLS, Failure, bare, need, tool
+from checks import Failure, eventually, free_port, need, running
+from deploy import DEPLOY, TOOLS, bare, tool
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 UPLOAD = "meter_id,timestamp,energy_value,energy_unit\nM,2026-03-02T00:00:00Z,1,kW\nM,2026-03-02T00:15:00Z,-1,kW\n"
 WAIT_SECONDS = 60
 # the user of the image
 NOBODY = 65532
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def eventually(what: str, holds: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        need(time.monotonic() < end, f"{what}: not within {WAIT_SECONDS} s")
-        time.sleep(0.1)
 
 
 def ask(url: str, *, token: str = TOKEN, body: bytes | None = None) -> str:
@@ -131,7 +117,7 @@ def service(binary: str, scratch: Path, port: int):
             need(process.poll() is None, f"the service ended:\n{log.read_text()}")
             return subprocess.run(health, env=env, capture_output=True).returncode == 0
 
-        eventually("the image's health check", is_well)
+        eventually(is_well, "the image's health check", WAIT_SECONDS)
         yield home
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=WAIT_SECONDS)
@@ -154,13 +140,9 @@ def prometheus(scratch: Path, target: int, token: str):
     shutil.copy(DEPLOY / "prometheus/rules.yml", folder / "rules.yml")
     port = free_port()
     command = [TOOLS / "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
-    try:
+    command.append(f"--web.listen-address=127.0.0.1:{port}")
+    with (folder / "log").open("w") as log, running(command, stdout=log, stderr=log):
         yield lambda path, **question: answer(f"http://127.0.0.1:{port}/api/v1/{path}", question)
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def answer(url: str, question: dict[str, str]) -> dict:
@@ -179,7 +161,7 @@ def watched(query: Callable[..., dict], is_up: bool) -> None:
         result = query("query", query='up{job="greenstream"}').get("result", [])
         return bool(result) and result[0]["value"][1] == ("1" if is_up else "0")
 
-    eventually(f"Prometheus sees the service as {'up' if is_up else 'down'}", is_seen)
+    eventually(is_seen, f"Prometheus sees the service as {'up' if is_up else 'down'}", WAIT_SECONDS)
 
 
 def questions() -> list[str]:
@@ -197,7 +179,8 @@ def check(binary: str, scratch: Path) -> str:
         need(landed["status"] == "landed", f"the upload is {landed}")
         with prometheus(scratch, port, TOKEN) as query:
             watched(query, True)
-            eventually("the row is counted", lambda: query("query", query="greenstream_rows_stored == 1").get("result"))
+            counted = lambda: query("query", query="greenstream_rows_stored == 1").get("result")  # noqa: E731
+            eventually(counted, "the row is counted", WAIT_SECONDS)
             there = set(query("label/__name__/values"))
             asked = questions()
             for question in asked:

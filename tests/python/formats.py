@@ -23,7 +23,8 @@ from pathlib import Path
 import pandas as pd
 from nemreader import NEMFile
 
-from readers import Failure, check_stores, export, run
+from checks import Failure, run
+from readers import check_stores, export
 
 MARKET = dt.timezone(dt.timedelta(hours=10))
 MILLIWATTS = {"wh": 1_000, "kwh": 1_000_000, "mwh": 1_000_000_000}

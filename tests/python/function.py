@@ -15,14 +15,17 @@ import os
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from cloud import KEYS, Aws, Queue, check, command, configure, eventually, main, readings, running, upload, uploads
-from triggers import in_own_folder, is_empty, reference, toml
+import deltalake
+
+from checks import eventually, need, run, running, tests
+from servers import AWS_KEYS, REGION, Aws, Queue
+from triggers import configure, is_empty, readings, reference, toml, upload, uploads
 
 MEMORY_MB_MAX = 512
 HOURS = int(os.environ.get("GREENSTREAM_HOURS", "6"))
@@ -57,7 +60,7 @@ class Lambda:
                     "Content-Type": "application/json",
                     "Lambda-Runtime-Aws-Request-Id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
                     "Lambda-Runtime-Deadline-Ms": str(int((time.time() + 900) * 1000)),
-                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:greenstream",
+                    "Lambda-Runtime-Invoked-Function-Arn": f"arn:aws:lambda:{REGION}:123456789012:function:greenstream",
                 }
                 try:
                     self.reply(200, json.dumps(event).encode(), headers)
@@ -78,7 +81,7 @@ class Lambda:
     def start(self, function: str, home: Path, log: Path) -> Iterator[subprocess.Popen]:
         environment = {
             **os.environ,
-            **KEYS,
+            **AWS_KEYS,
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.server.server_address[1]}",
             "AWS_LAMBDA_FUNCTION_NAME": "greenstream",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -107,8 +110,8 @@ def sqs_event(messages: list[dict]) -> dict:
             "attributes": {"ApproximateReceiveCount": "1"},
             "messageAttributes": {},
             "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:events",
-            "awsRegion": "us-east-1",
+            "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:events",
+            "awsRegion": REGION,
         }
         for message in messages
     ]
@@ -122,9 +125,9 @@ def pump(cloud: Lambda, events: Queue) -> int:
     if not messages:
         return 0
     good, answer = cloud.invoke(sqs_event(messages))
-    check(good and isinstance(answer, dict), answer)
+    need(good and isinstance(answer, dict), answer)
     failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
-    check(failed <= {message["MessageId"] for message in messages}, answer)
+    need(failed <= {message["MessageId"] for message in messages}, answer)
     for message in messages:
         if message["MessageId"] not in failed:
             events.sqs.delete_message(QueueUrl=events.url, ReceiptHandle=message["ReceiptHandle"])
@@ -140,7 +143,7 @@ SCHEDULE = {"version": "0", "source": "aws.events", "detail-type": "Scheduled Ev
 
 def put_notify_land(binary: str, function: str, folder: Path) -> None:
     """From the bucket to database and archive; a missing object and nonsense end among the dead letters."""
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket, events = aws.bucket("meters", versioned=True), aws.queue("events", receives=3)
         aws.notify(bucket, events)
         home, cloud = folder / "home", Lambda()
@@ -152,37 +155,35 @@ def put_notify_land(binary: str, function: str, folder: Path) -> None:
             events.send({"key": "inbox/missing.csv", "bucket": bucket})
             events.send("no JSON")
             pump_until_empty(cloud, events)
-            check(is_empty(aws, bucket), aws.keys(bucket))
-            check(events.dead.count() == 2, events.dead.count())
+            need(is_empty(aws, bucket), aws.keys(bucket))
+            need(events.dead.count() == 2, events.dead.count())
             # lost events: only the schedule finds these
             for number, content in enumerate(contents[20:], start=20):
                 aws.put(bucket, f"inbox/{number}.csv", content)
             lost = events.drain()
             good, answer = cloud.invoke(SCHEDULE)
-            check(good and answer == {"landed": 5, "refused": 0, "waiting": 0}, answer)
+            need(good and answer == {"landed": 5, "refused": 0, "waiting": 0}, answer)
             # and here they are all the same, in another process
         with cloud.start(function, home, folder / "function.log"):
             for body in lost:
                 events.send(body)
             pump_until_empty(cloud, events)
-            check(events.dead.count() == 2, "an event of an object that has landed is no dead letter")
+            need(events.dead.count() == 2, "an event of an object that has landed is no dead letter")
             good, _ = cloud.invoke({"warm": True})
-            check(not good, "an event that nobody knows is an error")
-            check(command(binary, home, "status").strip(), "another may own the home between invocations")
-        check(readings(binary, home) == reference(binary, folder, contents), "the readings differ")
-        command(binary, home, "verify")
+            need(not good, "an event that nobody knows is an error")
+            need(run(binary, home, "status").stdout.strip(), "another may own the home between invocations")
+        need(readings(binary, home) == reference(binary, folder, contents), "the readings differ")
+        run(binary, home, "verify")
         in_archive = archived(home)
-        check(in_archive == 3 * len(contents), f"{in_archive} rows in the archive")
+        need(in_archive == 3 * len(contents), f"{in_archive} rows in the archive")
 
 
 def archived(home: Path) -> int:
-    import deltalake
-
     return deltalake.DeltaTable(str(home / "archive" / "readings")).to_pyarrow_table().num_rows
 
 
 def a_home_in_use_lets_messages_come_again(binary: str, function: str, folder: Path) -> None:
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket, events = aws.bucket("meters"), aws.queue("events", receives=50)
         aws.notify(bucket, events)
         home, cloud = folder / "home", Lambda()
@@ -195,24 +196,23 @@ def a_home_in_use_lets_messages_come_again(binary: str, function: str, folder: P
         with cloud.start(function, home, folder / "function.log"):
             with running(owner, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
                 eventually(lambda: (home / "greenstream.db").exists(), "the owner has the home")
-                threading.Timer(3, lambda: None).start()
                 messages = events.sqs.receive_message(QueueUrl=events.url, MaxNumberOfMessages=10, VisibilityTimeout=1)
                 cloud.events.put(sqs_event(messages.get("Messages", [])))
                 time.sleep(2)
-                check(cloud.answers.empty(), "it waits for the home")
+                need(cloud.answers.empty(), "it waits for the home")
             good, answer = cloud.answers.get(timeout=60)
-            check(good and answer == {"batchItemFailures": []}, answer)
-        check(len(uploads(binary, home)) == 1, uploads(binary, home))
+            need(good and answer == {"batchItemFailures": []}, answer)
+        need(len(uploads(binary, home)) == 1, uploads(binary, home))
 
 
-def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder: Path) -> None:
+def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder: Path) -> str:
     """From the process's start to its first poll; and an hour of 50,000 meters, after a day that is there already."""
     files = folder / "day"
     subprocess.run(
         [binary, "simulate", "--meters", "50000", "--days", "1", "--out", str(files)], check=True, stdout=subprocess.DEVNULL
     )
     hours = sorted(files.iterdir())
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket, events = aws.bucket("meters"), aws.queue("events", receives=3)
         aws.notify(bucket, events)
         home, cloud = folder / "home", Lambda()
@@ -235,27 +235,20 @@ def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder
                 seconds.append(time.monotonic() - began)
                 status = Path(f"/proc/{process.pid}/status").read_text()
                 peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
-        rows = json.loads(command(binary, home, "--json", "status"))["rows"]
-        check(rows["balanced"] and rows["all"] > 190_000 * HOURS, rows)
+        rows = json.loads(run(binary, home, "--json", "status").stdout)["rows"]
+        need(rows["balanced"] and rows["all"] > 190_000 * HOURS, rows)
         poll, peak_mb = sorted(polls)[len(polls) // 2], peak / 1024
-        print(
-            f"    first poll after {poll:.0f} ms (worst {max(polls):.0f}); {rows['all']:,} rows in {len(seconds)} invocations,"
+        told = (
+            f"first poll after {poll:.0f} ms (worst {max(polls):.0f}); {rows['all']:,} rows in {len(seconds)} invocations,"
             f" at most {max(seconds):.1f} s and {peak_mb:.0f} MB"
         )
-        check(peak_mb < MEMORY_MB_MAX, f"{peak_mb:.0f} MB")
+        need(peak_mb < MEMORY_MB_MAX, told)
+        return told
 
 
 TESTS = [put_notify_land, a_home_in_use_lets_messages_come_again, starts_soon_and_fits_into_half_a_gigabyte]
 
 
-def with_function(test, function: str):
-    def run(binary: str, folder: Path) -> None:
-        test(binary, function, folder)
-
-    run.__name__ = test.__name__
-    return run
-
-
 if __name__ == "__main__":
     chosen = [test for test in TESTS if len(sys.argv) < 4 or test.__name__ in sys.argv[3:]]
-    sys.exit(main([in_own_folder(with_function(test, sys.argv[2]), sys.argv[1]) for test in chosen]))
+    sys.exit(tests({test.__name__: partial(test, *sys.argv[1:3]) for test in chosen}))

@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from readers import Failure, check_stores, configure, export, run
+from checks import Failure, run
+from readers import check_stores, configure, export
 
 GOLDEN = Path(__file__).resolve().parents[2] / "testdata" / "golden"
 DATASETS = {"readings": "readings", "error_queue": "error-queue", "superseded": "superseded"}

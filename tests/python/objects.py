@@ -17,25 +17,24 @@ After each, every dataset is what a home with folders has of the same uploads.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import datetime as dt
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import deltalake
 import pandas as pd
 import polars as pl
 
-import servers
+from checks import Failure, eventually, run, running, serve, tests
 from proxy import Flaky, Proxy, sound
-from readers import KEYS, TABLES, Failure, compare, export, from_columns, from_text, run
+from readers import KEYS, TABLES, compare, export, from_columns, from_text
+from servers import AWS_KEYS, AZURE_ACCOUNT, AZURE_KEYS, Aws, azure
 
 METERS = 40
 FAULTS = ["slow_down", "unavailable", "reset", "unanswered", "cut"]
@@ -102,31 +101,6 @@ def sound_home(binary: str, home: Path) -> None:
     run(binary, home, "rebuild", "--check")
 
 
-@contextlib.contextmanager
-def service(binary: str, home: Path):
-    """`greenstream run` for the block; it must stop in order."""
-    with open(home / "run.log", "w") as log:
-        command = [binary, "--home", str(home), "run", "--listen", "127.0.0.1:0"]
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            until("the service", lambda: "pages: " in (home / "run.log").read_text() or process.poll() is not None)
-            yield process
-            process.send_signal(signal.SIGTERM)
-            if process.wait(timeout=SETTLE_SECONDS) != 0:
-                raise Failure(f"run exits with {process.returncode}: {(home / 'run.log').read_text()[-2000:]}")
-        finally:
-            process.kill()
-            process.wait()
-
-
-def until(what: str, condition: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise Failure(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.2)
-
-
 def drop(home: Path, paths: list[Path], pause: float = 0.05) -> None:
     for path in paths:
         path.rename(home / "inbox" / path.name)
@@ -142,20 +116,21 @@ def alerts(binary: str, home: Path) -> list[str]:
     return sorted(found["kind"])
 
 
-def faults_and_an_outage(binary: str, folder: Path, server: str, proxy: Proxy, away_seconds: float) -> str:
+def faults_and_an_outage(binary: str, aws: Aws, away_seconds: float, folder: Path, proxy: Proxy) -> str:
     home = home_in(folder / "home", "s3://meters/a", proxy.url, seconds=4, lock_days=1)
     staging = files(folder / "files", range(60))
     run(binary, home, "ingest", *staging[:5])
-    with service(binary, home):
+    with serve(binary, home):
         proxy.plan = Flaky(0.2, FAULTS, seed=1)
         drop(home, staging[5:35])
-        until("landing while one request in five fails", lambda: is_empty(home))
+        eventually(lambda: is_empty(home), "landing while one request in five fails", SETTLE_SECONDS)
         proxy.plan = lambda *_: "away"
         drop(home, staging[35:], pause=away_seconds / 25)
         proxy.plan = sound
         back = time.monotonic()
-        until("landing after the outage", lambda: is_empty(home), seconds=40)
+        eventually(lambda: is_empty(home), "landing after the outage", 40)
         seconds = time.monotonic() - back
+        eventually(lambda: is_over(binary, home), "every outage is over", 40)
     told = alerts(binary, home)
     outages = [kind for kind in told if kind.startswith("outage")]
     # the archive has one of its own where it was due meanwhile
@@ -163,28 +138,30 @@ def faults_and_an_outage(binary: str, folder: Path, server: str, proxy: Proxy, a
         raise Failure(f"the outage was told by {told}")
     same("after faults and an outage", state(binary, home), reference(binary, folder, range(60)), numbered=False)
     sound_home(binary, home)
-    locked(server)
-    damaged(binary, home, server)
-    read_by_others(binary, home, server)
+    locked(aws)
+    damaged(binary, home, aws)
+    read_by_others(binary, home, aws)
     return f"{sum(proxy.counts.values())} requests, {dict(proxy.counts)}; landed {seconds:.0f} s after {away_seconds:.0f} s away"
 
 
-def locked(server: str) -> None:
+def is_over(binary: str, home: Path) -> bool:
+    told = alerts(binary, home)
+    return told.count("outage") == told.count("outage_over")
+
+
+def locked(aws: Aws) -> None:
     """Everything that has landed is locked for a day, and nothing of the archive is."""
-    client = servers.s3_client(server)
-    for found in client.list_objects_v2(Bucket="meters", Prefix="a/")["Contents"]:
-        head = client.head_object(Bucket="meters", Key=found["Key"])
-        is_locked = head.get("ObjectLockMode") == "COMPLIANCE"
-        if is_locked != found["Key"].startswith("a/landing/"):
-            raise Failure(f"{found['Key']}: Object Lock is {head.get('ObjectLockMode')}")
+    for key in aws.keys("meters", "a/"):
+        mode = aws.s3.head_object(Bucket="meters", Key=key).get("ObjectLockMode")
+        if (mode == "COMPLIANCE") != key.startswith("a/landing/"):
+            raise Failure(f"{key}: Object Lock is {mode}")
 
 
-def damaged(binary: str, home: Path, server: str) -> None:
+def damaged(binary: str, home: Path, aws: Aws) -> None:
     """What somebody with every right does to the bucket is found, and gone with the version that did it."""
-    client = servers.s3_client(server)
-    keys = [f["Key"] for f in client.list_objects_v2(Bucket="meters", Prefix="a/landing/objects/")["Contents"]]
-    segments = [f["Key"] for f in client.list_objects_v2(Bucket="meters", Prefix="a/landing/journal/")["Contents"]]
-    put = lambda key, body: client.put_object(Bucket="meters", Key=key, Body=body)["VersionId"]
+    client = aws.s3
+    keys, segments = aws.keys("meters", "a/landing/objects/"), aws.keys("meters", "a/landing/journal/")
+    put = lambda key, body: aws.put("meters", key, body)["VersionId"]  # noqa: E731
     damages = {
         "is missing": (keys[0], lambda key: client.delete_object(Bucket="meters", Key=key)["VersionId"]),
         "does not hold the bytes": (
@@ -206,12 +183,8 @@ def damaged(binary: str, home: Path, server: str) -> None:
     run(binary, home, "verify")
 
 
-def read_by_others(binary: str, home: Path, server: str) -> None:
-    options = {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ALLOW_HTTP": "true",
-        **servers.S3_CREDENTIALS,
-    }
+def read_by_others(binary: str, home: Path, aws: Aws) -> None:
+    options = {"AWS_ENDPOINT_URL": aws.endpoint, "AWS_ALLOW_HTTP": "true", **AWS_KEYS}
     for table, dataset in TABLES.items():
         want = from_text(export(binary, home, dataset))
         url = f"s3://meters/a/archive/{table}"
@@ -221,7 +194,7 @@ def read_by_others(binary: str, home: Path, server: str) -> None:
         compare(f"{table} by Polars over S3", from_columns(frame), want, KEYS[table])
 
 
-def lost_answers_and_cut_bodies(binary: str, folder: Path, _server: str, proxy: Proxy) -> str:
+def lost_answers_and_cut_bodies(binary: str, folder: Path, proxy: Proxy) -> str:
     """A third of all puts lose their answer and a third of all bodies are cut; one upload goes in parts."""
     home = home_in(folder / "home", "s3://meters/b", proxy.url)
     proxy.plan = Flaky(0.3, ["unanswered", "cut"], seed=2)
@@ -238,7 +211,7 @@ def lost_answers_and_cut_bodies(binary: str, folder: Path, _server: str, proxy: 
     return f"{dict(proxy.counts)}, {parts} parts"
 
 
-def two_processes(binary: str, folder: Path, _server: str, proxy: Proxy) -> str:
+def two_processes(binary: str, folder: Path, proxy: Proxy) -> str:
     """Two homes, each with a database of its own, land in one bucket at the same time."""
     proxy.plan = Flaky(0.05, FAULTS, seed=3)
     homes = []
@@ -251,13 +224,12 @@ def two_processes(binary: str, folder: Path, _server: str, proxy: Proxy) -> str:
     run(binary, homes[0], "ingest", *files(folder / "first", range(1)))
     halves = [files(folder / "one-files", range(1, 21)), files(folder / "two-files", range(15, 35))]
     commands = [[binary, "--home", str(h), "ingest", *map(str, half)] for h, half in zip(homes, halves)]
-    running = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
-    for process in running:
-        atexit.register(process.kill)  # also where a check fails first
-    for process in running:
-        out, _ = process.communicate(timeout=SETTLE_SECONDS)
-        if process.returncode:
-            raise Failure(f"ingest beside another exits with {process.returncode}:\n{out[-2000:]}")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with contextlib.ExitStack() as block:
+        for process in [block.enter_context(running(command, **pipes)) for command in commands]:
+            out, _ = process.communicate(timeout=SETTLE_SECONDS)
+            if process.returncode:
+                raise Failure(f"ingest beside another exits with {process.returncode}:\n{out[-2000:]}")
     proxy.plan = sound
     for home in homes:  # known bytes land nothing, and what the other has landed is processed
         run(binary, home, "ingest", *files(folder / "again", range(1)))
@@ -268,10 +240,8 @@ def two_processes(binary: str, folder: Path, _server: str, proxy: Proxy) -> str:
     return f"{len(states[0]['uploads'])} uploads of two processes"
 
 
-def azure(binary: str, folder: Path, server: str, proxy: Proxy) -> str:
-    servers.azure_container(server, "meters")
-    endpoint = f"{proxy.url}/{servers.AZURE_ACCOUNT}"
-    home = home_in(folder / "home", "az://meters/a", endpoint)
+def on_azure(binary: str, folder: Path, proxy: Proxy) -> str:
+    home = home_in(folder / "home", "az://meters/a", f"{proxy.url}/{AZURE_ACCOUNT}")
     proxy.plan = Flaky(0.1, FAULTS, seed=4)
     run(binary, home, "ingest", *files(folder / "files", range(8)), *files(folder / "files", range(8, 10), 300_000))
     proxy.plan = sound
@@ -285,34 +255,27 @@ def azure(binary: str, folder: Path, server: str, proxy: Proxy) -> str:
     return f"{dict(proxy.counts)}"
 
 
-def check(name: str, case: Callable[[Path, Proxy], str], server: str) -> None:
-    proxy = Proxy(server)
-    try:
-        with tempfile.TemporaryDirectory(prefix="objects-") as folder:
-            began = time.monotonic()
-            told = case(Path(folder), proxy)
-            print(f"{name}: {time.monotonic() - began:.0f} s, {told}", flush=True)
-    finally:
-        proxy.close()
+def through_proxy(test: Callable[[Path, Proxy], str], server: str) -> Callable[[Path], str]:
+    def through(folder: Path) -> str:
+        proxy = Proxy(server)
+        with contextlib.closing(proxy):
+            return test(folder, proxy)
+
+    return through
 
 
 def main() -> int:
     binary, is_long = str(Path(sys.argv[1]).resolve()), "--long" in sys.argv[2:]
-    try:
-        os.environ |= servers.S3_CREDENTIALS
-        with servers.s3() as server:
-            servers.s3_bucket(server, "meters")
-            away = 120.0 if is_long else 20.0
-            check("faults and an outage", lambda f, p: faults_and_an_outage(binary, f, server, p, away), server)
-            check("lost answers", lambda f, p: lost_answers_and_cut_bodies(binary, f, server, p), server)
-            check("two processes", lambda f, p: two_processes(binary, f, server, p), server)
-        os.environ |= servers.AZURE_CREDENTIALS
-        with servers.azure() as server:
-            check("Azure", lambda f, p: azure(binary, f, server, p), server)
-    except Failure as failure:
-        print(f"FAILED: {failure}")
-        return 1
-    return 0
+    os.environ |= AWS_KEYS | AZURE_KEYS
+    with Aws.start() as aws, azure("meters") as blobs:
+        aws.bucket("meters", locks=True)
+        on_s3 = {
+            "faults and an outage": partial(faults_and_an_outage, binary, aws, 120.0 if is_long else 20.0),
+            "lost answers": partial(lost_answers_and_cut_bodies, binary),
+            "two processes": partial(two_processes, binary),
+        }
+        named = {name: through_proxy(test, aws.endpoint) for name, test in on_s3.items()}
+        return tests({**named, "Azure": through_proxy(partial(on_azure, binary), blobs)})
 
 
 if __name__ == "__main__":

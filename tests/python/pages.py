@@ -11,10 +11,8 @@ or shifts. Then: an upload appears without a reload, the search finds a meter, a
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,9 +27,9 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.chrome.service import Service as Driver
 
-from readers import Failure, run
+from checks import Failure, Service, eventually, run
 
 HEADER = "meter_id,timestamp,energy_value,energy_unit\n"
 HOSTILE = "<script>window.hacked=1</script>"
@@ -97,34 +95,14 @@ def expect(what: str, have: object, want: object) -> None:
 
 
 def until(what: str, look: Callable[[], object]) -> object:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise Failure(f"not within {WAIT_SECONDS} s: {what}")
-        time.sleep(0.05)
-    return found
+    return eventually(look, what, WAIT_SECONDS)
 
 
 @contextmanager
 def serving(command: list[object], scratch: Path):
     """A service in the background; its address. It must end by itself, and well, on Ctrl-C."""
-    with (scratch / "service.log").open("wb") as log:
-        service = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log)
-    said = lambda: (scratch / "service.log").read_text()  # noqa: E731
-    try:
-        def address() -> str | None:
-            if service.poll() is not None:
-                raise Failure(f"{command} ended with {service.returncode}:\n{said()}")
-            found = re.search(r"^pages: (http://\S+)", said(), re.MULTILINE)
-            return found and found[1]
-
-        yield until("the service prints its address", address)
-        service.send_signal(signal.SIGINT)
-        expect("exit code after Ctrl-C", service.wait(WAIT_SECONDS), 0)
-    finally:
-        if service.poll() is None:
-            service.kill()
-            service.wait()
+    with Service(command, scratch / "service.log", ends_on=signal.SIGINT) as service:
+        yield service.address
 
 
 @contextmanager
@@ -137,7 +115,7 @@ def browser():
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(found["chromedriver"]))
+    driver = webdriver.Chrome(options=options, service=Driver(found["chromedriver"]))
     try:
         driver.set_page_load_timeout(WAIT_SECONDS)
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SHIFT})

@@ -1,4 +1,4 @@
-"""Runs the product and reads what it stores with the tools its users have, into one shape to compare.
+"""Reads what the product stores with the tools its users have, into one shape to compare.
 
 The shape: a frame with `meter_id`, `ts` (microseconds, -1 where unknown), `kw` (null where missing), `flags`
 (one bit each), `upload`, `row_number` and, for the error queue, `reason` and `status`.
@@ -23,6 +23,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 
+from checks import Failure, run
 from model import BIT, FLAGS
 
 TABLES = {"readings": "readings", "error_queue": "error-queue"}  # folder of the archive -> dataset
@@ -35,20 +36,6 @@ connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
 connection.load_extension(str(folder / "delta.duckdb_extension"))
 connection.sql(f"select * from delta_scan('{sys.argv[1]}')").write_parquet(sys.argv[2])
 """
-
-
-class Failure(Exception):
-    """A finding, in words for the person who reads the log."""
-
-
-def run(binary: str, home: Path, *args: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """`greenstream --home HOME ARGS`, which must exit with `status`."""
-    command = [binary, "--home", str(home), *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != status:
-        tail = (done.stdout + done.stderr)[-2000:]
-        raise Failure(f"{' '.join(command)}\nexits with {done.returncode}, not {status}:\n{tail}")
-    return done
 
 
 def export(binary: str, home: Path, dataset: str) -> pd.DataFrame:

@@ -34,7 +34,8 @@ import deltalake
 import pandas as pd
 import polars as pl
 
-from readers import KEYS, TABLES, Failure, compare, export, from_columns, from_text, read_duckdb_delta_scan, run
+from checks import Failure, eventually, need, run
+from readers import KEYS, TABLES, compare, export, from_columns, from_text, read_duckdb_delta_scan
 
 UPLOADS, PAUSE_SECONDS = 80, 0.25
 KILLED_AFTER_SECONDS = (0.3, 4.0)  # from a start to the next kill
@@ -183,7 +184,7 @@ class Service:
             self.shim = None if self.mounted else shim(scratch)
         self.start()
         # readers want a database that is there
-        wait_for("service", lambda: b"pages:" in self.log.read_bytes(), self.process)
+        eventually(self.listens, "the service listens", 30)
         self.began = time.monotonic()
 
     def start(self) -> None:
@@ -197,6 +198,10 @@ class Service:
             command = [self.binary, "--home", str(self.home), "run"]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         self.next_kill = time.monotonic() + self.random.uniform(*KILLED_AFTER_SECONDS)
+
+    def listens(self) -> bool:
+        need(self.process.poll() is None, f"the service ended with {self.process.returncode}")
+        return b"pages:" in self.log.read_bytes()
 
     def disturbed(self) -> bool:
         """Whether there is more to come: an archive that is full must have space again."""
@@ -244,14 +249,6 @@ def shim(scratch: Path) -> Path:
     target = scratch / "shim.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(target), str(source), "-ldl"], check=True)
     return target
-
-
-def wait_for(what: str, ready: Callable[[], bool], service: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while not ready():
-        if service.poll() is not None or time.monotonic() > deadline:
-            raise Failure(f"the service gives no {what} within 30 s (exit code {service.poll()})")
-        time.sleep(0.05)
 
 
 def check_snapshots(binary: str, home: Path, seen: Seen) -> int:

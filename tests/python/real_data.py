@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from checks import Failure, run
 from model import BIT, Judged, Reject, Row, instants, judge, micros, milliwatts, tables
-from readers import Failure, check_stores, check_table, export, run
+from readers import check_stores, check_table, export
 from suppliers import SUPPLIERS, Supplier
 
 INTERVALS_PER_HOUR = 2  # kWh in half an hour -> mean kW

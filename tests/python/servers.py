@@ -1,92 +1,148 @@
 """Servers that speak the clouds' protocols, on free ports of loopback, for as long as a `with` block.
 
-moto (PyPI) is S3; Azurite (npm, into target/node) is Azure Blob Storage. Both keep everything in memory or in a
-folder that goes with them, and take any credentials.
+moto (PyPI) is S3 and SQS; Azurite (npm, into target/node) is Azure Blob Storage; nats-server (Debian's package, into
+target/nats) is NATS with JetStream. moto and Azurite keep everything in memory, and take any credentials.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
+from azure.storage.blob import BlobServiceClient
+from botocore.config import Config
 
-from readers import Failure
+from checks import Failure, eventually, free_port, is_open, need, running
 
+TARGET = Path(__file__).resolve().parents[2] / "target"
 REGION = "eu-central-1"
-S3_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": REGION}
+AWS_KEYS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 AZURE_ACCOUNT = "devstoreaccount1"
 # the account key that Azurite's documentation gives to everyone
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-AZURE_CREDENTIALS = {"AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY}
+AZURE_KEYS = {"AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY}
 AZURITE = "3.35.0"
-START_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextlib.contextmanager
-def served(command: list[str], port: int) -> Iterator[str]:
+def served(command: list[str], port: int, **more: Any) -> Iterator[str]:
     """Runs a server until the block ends; gives its address once it takes connections."""
-    with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            until = time.monotonic() + START_SECONDS
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                if server.poll() is not None or time.monotonic() > until:
-                    log.seek(0)
-                    raise Failure(f"{command[0]} did not start:\n{log.read().decode()[-2000:]}")
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-            server.wait()
+    with tempfile.TemporaryFile() as log, running(command, stdout=log, stderr=log, **more) as server:
+
+        def listens() -> bool:
+            if server.poll() is not None:
+                log.seek(0)
+                raise Failure(f"{command} has ended with {server.returncode}:\n{log.read().decode(errors='replace')[-2000:]}")
+            return is_open(port)
+
+        eventually(listens, f"{command[0]} listens")
+        yield f"http://127.0.0.1:{port}"
 
 
-@contextlib.contextmanager
-def s3() -> Iterator[str]:
-    """An S3 server."""
-    port = free_port()
-    with served([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port) as address:
-        yield address
+class Aws:
+    """An S3 and SQS server (moto) in memory."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.endpoint = port, f"http://127.0.0.1:{port}"
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": REGION}
+        config = Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}, max_pool_connections=32)
+        session = boto3.session.Session(**keys)  # the one of boto3 itself is for one thread
+        self.s3, self.sqs = (session.client(name, endpoint_url=self.endpoint, config=config) for name in ("s3", "sqs"))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def start(port: int | None = None) -> Iterator[Aws]:
+        port = port or free_port()
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        with served(command, port, env={**os.environ, **AWS_KEYS}):
+            yield Aws(port)
+
+    def bucket(self, name: str, versioned: bool = False, locks: bool = False) -> str:
+        """A bucket; with Object Lock it has versions, too."""
+        place = {"LocationConstraint": REGION}
+        self.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place, ObjectLockEnabledForBucket=locks)
+        if versioned:
+            self.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        return name
+
+    def put(self, bucket: str, key: str, body: bytes) -> dict:
+        return self.s3.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def keys(self, bucket: str, prefix: str = "") -> list[str]:
+        found = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+        return sorted(one["Key"] for one in found)
+
+    def queue(self, name: str, receives: int | None = None) -> Queue:
+        """A queue; with a number of receives, one with a dead-letter queue behind it."""
+        attributes = {"VisibilityTimeout": "2"}
+        dead = None
+        if receives is not None:
+            dead = self.queue(f"{name}-dead")
+            policy = {"deadLetterTargetArn": dead.arn, "maxReceiveCount": str(receives)}
+            attributes["RedrivePolicy"] = json.dumps(policy)
+        url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        return Queue(self.sqs, url, dead)
+
+    def notify(self, bucket: str, queue: Queue) -> None:
+        """Lets a bucket tell a queue of new objects. S3 sends a test event first."""
+        notification = {"QueueConfigurations": [{"QueueArn": queue.arn, "Events": ["s3:ObjectCreated:*"]}]}
+        self.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=notification)
 
 
-def s3_client(address: str):
-    return boto3.client(
-        "s3",
-        endpoint_url=address,
-        region_name=REGION,
-        aws_access_key_id=S3_CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=S3_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
+@dataclass
+class Queue:
+    sqs: Any
+    url: str
+    dead: Queue | None
 
+    @property
+    def arn(self) -> str:
+        return self.attributes("QueueArn")["QueueArn"]
 
-def s3_bucket(address: str, name: str) -> None:
-    """A bucket with versions and Object Lock, as docs/objects.md asks for."""
-    s3_client(address).create_bucket(
-        Bucket=name,
-        CreateBucketConfiguration={"LocationConstraint": REGION},
-        ObjectLockEnabledForBucket=True,
-    )
+    def attributes(self, *names: str) -> dict:
+        return self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=list(names))["Attributes"]
+
+    def send(self, body: object) -> None:
+        text = body if isinstance(body, str) else json.dumps(body)
+        self.sqs.send_message(QueueUrl=self.url, MessageBody=text)
+
+    def count(self) -> int:
+        """All messages, also those that somebody has in hand."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        return sum(int(value) for value in self.attributes(*names).values())
+
+    def drain(self) -> list[str]:
+        """Takes all messages out."""
+        bodies = []
+        while True:
+            answer = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
+            messages = answer.get("Messages", [])
+            if not messages:
+                return bodies
+            for message in messages:
+                bodies.append(message["Body"])
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def azurite_program() -> Path:
     """Azurite, installed if it is not."""
-    folder = Path(__file__).resolve().parents[2] / "target" / "node"
+    folder = TARGET / "node"
     program = folder / "node_modules" / ".bin" / "azurite-blob"
     stamp = folder / "azurite.installed"
     if not program.exists() or not stamp.exists() or stamp.read_text() != AZURITE:
@@ -94,29 +150,41 @@ def azurite_program() -> Path:
         npm = shutil.which("npm") or "npm"
         command = [npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(folder), f"azurite@{AZURITE}"]
         done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise Failure(f"{' '.join(command)}\n{(done.stdout + done.stderr)[-2000:]}")
+        need(done.returncode == 0, f"{' '.join(command)}\n{(done.stdout + done.stderr)[-2000:]}")
         stamp.write_text(AZURITE)
     return program
 
 
 @contextlib.contextmanager
-def azure() -> Iterator[str]:
-    """An Azure Blob Storage server; its address ends with the account."""
+def azure(container: str) -> Iterator[str]:
+    """An Azure Blob Storage server with a container. The paths of its address begin with the account."""
     port = free_port()
     command = [str(azurite_program()), "--inMemoryPersistence", "--silent", "--skipApiVersionCheck"]
     with served([*command, "--blobHost", "127.0.0.1", "--blobPort", str(port)], port) as address:
+        BlobServiceClient(f"{address}/{AZURE_ACCOUNT}", credential=AZURE_KEY).create_container(container)
         yield address
 
 
-def azure_container(address: str, name: str) -> None:
-    from azure.storage.blob import BlobServiceClient
+def nats_program() -> str:
+    """The program `nats-server`; without one, Debian's package is unpacked into target/."""
+    if found := shutil.which("nats-server"):
+        return found
+    folder = TARGET / "nats"
+    programs = [folder / "usr" / "sbin" / "nats-server", folder / "usr" / "bin" / "nats-server"]
+    if not any(one.exists() for one in programs):
+        folder.mkdir(parents=True, exist_ok=True)
+        fetch = ["apt-get", "download", "--quiet=2", "nats-server"]
+        if subprocess.run(fetch, cwd=folder, capture_output=True).returncode:
+            subprocess.run(["apt-get", "update", "--quiet=2"], check=True, capture_output=True)
+            subprocess.run(fetch, cwd=folder, check=True, capture_output=True)
+        package = next(folder.glob("nats-server_*.deb"))
+        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+    return str(next(one for one in programs if one.exists()))
 
-    url = f"{address}/{AZURE_ACCOUNT}"
-    BlobServiceClient(url, credential=AZURE_KEY).create_container(name)
 
-
-def environment(credentials: dict[str, str]) -> dict[str, str]:
-    """This process's environment with these credentials only."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
-    return kept | credentials
+@contextlib.contextmanager
+def jetstream(folder: Path, port: int) -> Iterator[None]:
+    """A NATS server with JetStream, which keeps its streams in `folder` from one start to the next."""
+    command = [nats_program(), "-js", "-a", "127.0.0.1", "-p", str(port), "-sd", str(folder / "nats")]
+    with served(command, port):
+        yield

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 import default_feed
-from readers import Failure, check_stores, check_table, export, run
+from checks import Failure, run
+from readers import check_stores, check_table, export
 
 
 def check(binary: str, folder: Path) -> list[str]:

@@ -9,36 +9,27 @@ service ends with what the bucket held, and nothing of it is left in the inbox.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import random
 import socket
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from functools import partial
 from pathlib import Path
 
-from cloud import (
-    TOKEN,
-    Aws,
-    Service,
-    check,
-    command,
-    configure,
-    eventually,
-    free_port,
-    main,
-    nats,
-    readings,
-    upload,
-    uploads,
-)
+import nats
 
-import nats as nats_client
+from checks import Service, eventually, free_port, need, run, serve, tests
+from servers import AWS_KEYS, REGION, Aws, jetstream
 
+TOKEN = "a-token-of-the-tests"
+ENVIRONMENT = {**os.environ, **AWS_KEYS, "GREENSTREAM_TOKEN": TOKEN}
 AWKWARD = ["a b.csv", "a+b.csv", "100%.csv", "%41.csv", "ä💡.csv", "2026/03/02/deep.csv", "q?x=1&y.csv", "c#d.csv"]
 SCAN_SECONDS = 75.0  # a minute, and what the machine needs
 
@@ -47,7 +38,7 @@ def toml(aws: Aws, bucket: str, more: str = "") -> str:
     return f"""
 [objects]
 endpoint = "{aws.endpoint}"
-region = "us-east-1"
+region = "{REGION}"
 request_seconds = 3
 retries_max = 1
 
@@ -63,9 +54,34 @@ def sqs_toml(aws: Aws, url: str, endpoint: str | None = None) -> str:
 [trigger.sqs]
 queue_url = "{url}"
 endpoint = "{endpoint}"
-region = "us-east-1"
+region = "{REGION}"
 visibility_seconds = 2
 """
+
+
+def configure(home: Path, text: str) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "greenstream.toml").write_text(text)
+
+
+def upload(number: int, meters: int = 3) -> bytes:
+    """An upload of its own: all meters at one instant."""
+    minutes = 15 * number
+    at = f"2026-03-{2 + minutes // 1440:02}T{minutes // 60 % 24:02}:{minutes % 60:02}:00Z"
+    rows = [f"M{meter:05},{at},{1 + number % 5}.{meter % 10},kW" for meter in range(meters)]
+    return "\n".join(["meter_id,timestamp,energy_value,energy_unit", *rows, ""]).encode()
+
+
+def uploads(binary: str, home: Path) -> list[dict]:
+    return json.loads(run(binary, home, "--json", "uploads").stdout)
+
+
+def readings(binary: str, home: Path) -> list[str]:
+    """Every reading as (meter, instant, power), without the numbers that depend on the order of landing."""
+    rows = run(binary, home, "export", "readings", "--format", "csv").stdout.splitlines()
+    header = rows[0].split(",")
+    kept = [header.index(name) for name in ("meter_id", "ts", "kw")]
+    return sorted(",".join(row.split(",")[index] for index in kept) for row in rows[1:])
 
 
 def reference(binary: str, folder: Path, contents: list[bytes]) -> list[str]:
@@ -74,7 +90,7 @@ def reference(binary: str, folder: Path, contents: list[bytes]) -> list[str]:
     files.mkdir(parents=True)
     for number, content in enumerate(contents):
         (files / f"{number:05}.csv").write_bytes(content)
-    command(binary, folder / "reference", "ingest", str(files))
+    run(binary, folder / "reference", "ingest", str(files))
     return readings(binary, folder / "reference")
 
 
@@ -82,16 +98,16 @@ def is_empty(aws: Aws, bucket: str) -> bool:
     return not aws.keys(bucket, "inbox/")
 
 
-def sqs_lands_at_once(binary: str, folder: Path) -> None:
+def sqs_lands_at_once(binary: str, folder: Path) -> str:
     """Put, notified, landed, gone from bucket and queue; keys of every kind; what lay there before the start too."""
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket, queue = aws.bucket("meters"), aws.queue("events", receives=3)
         aws.put(bucket, "inbox/before.csv", upload(0))
         aws.put(bucket, "outbox/other.csv", upload(1))
         aws.notify(bucket, queue)
         home = folder / "home"
         configure(home, toml(aws, bucket, sqs_toml(aws, queue.url)))
-        with Service(binary, home) as service:
+        with serve(binary, home, ENVIRONMENT):
             eventually(lambda: is_empty(aws, bucket), "the scan at the start has taken what lay there")
             began = time.monotonic()
             for number, name in enumerate(AWKWARD, start=2):
@@ -101,16 +117,16 @@ def sqs_lands_at_once(binary: str, folder: Path) -> None:
             aws.put(bucket, "elsewhere.csv", upload(90))
             eventually(lambda: queue.count() == 0, "only settled messages leave the queue, and these are all")
             names = {row["name"] for row in uploads(binary, home)}
-            check(names == {"before.csv", *AWKWARD}, names)
-            check(queue.dead.count() == 0, queue.dead.drain())
-            check(aws.keys(bucket) == ["elsewhere.csv", "outbox/other.csv"], aws.keys(bucket))
-            print(f"    {len(AWKWARD)} objects landed and left within {took:.1f} s of the first put")
-            service.command("verify")
+            need(names == {"before.csv", *AWKWARD}, names)
+            need(queue.dead.count() == 0, queue.dead.drain())
+            need(aws.keys(bucket) == ["elsewhere.csv", "outbox/other.csv"], aws.keys(bucket))
+            run(binary, home, "verify")
+            return f"{len(AWKWARD)} objects landed and left within {took:.1f} s of the first put"
 
 
 def sqs_leaves_what_has_not_landed(binary: str, folder: Path) -> None:
     """A missing object and a message of nonsense go to the dead-letter queue; an event that comes again does not."""
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket, queue = aws.bucket("meters"), aws.queue("events", receives=3)
         aws.notify(bucket, queue)
         home = folder / "home"
@@ -119,18 +135,18 @@ def sqs_leaves_what_has_not_landed(binary: str, folder: Path) -> None:
         (event,) = [body for body in queue.drain() if "Records" in body]
         missing = json.loads(event)
         missing["Records"][0]["s3"]["object"].update(key="inbox/missing.csv", eTag="0", versionId=None)
-        with Service(binary, home):
+        with serve(binary, home, ENVIRONMENT):
             eventually(lambda: is_empty(aws, bucket), "the scan takes it, though its event was lost")
             for body in [event, event, json.dumps(missing), "no JSON", json.dumps({"Event": "s3:TestEvent"})]:
                 queue.send(body)
             eventually(lambda: queue.count() == 0, "the queue is empty")
         # a process that knows nothing of the landing but what the database does
-        with Service(binary, home):
+        with serve(binary, home, ENVIRONMENT):
             queue.send(event)
             eventually(lambda: queue.count() == 0, "an event of another life is settled")
         dead = queue.dead.drain()
-        check(sorted(dead) == sorted([json.dumps(missing), "no JSON"]), dead)
-        check(len(uploads(binary, home)) == 1, uploads(binary, home))
+        need(sorted(dead) == sorted([json.dumps(missing), "no JSON"]), dead)
+        need(len(uploads(binary, home)) == 1, uploads(binary, home))
 
 
 class SlowProxy:
@@ -176,9 +192,9 @@ class SlowProxy:
             return b""
 
 
-def sqs_holds_a_message_while_a_long_object_lands(binary: str, folder: Path) -> None:
+def sqs_holds_a_message_while_a_long_object_lands(binary: str, folder: Path) -> str:
     """Four times the visibility passes while one object comes, and nobody else is given its message meanwhile."""
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket, queue = aws.bucket("meters"), aws.queue("events", receives=3)
         proxy = SlowProxy(aws.port, b"slow.csv", 200_000)
         home = folder / "home"
@@ -186,7 +202,7 @@ def sqs_holds_a_message_while_a_long_object_lands(binary: str, folder: Path) -> 
             f'[objects]\nendpoint = "{aws.endpoint}"', f'[objects]\nendpoint = "http://127.0.0.1:{proxy.port}"'
         )
         configure(home, text.replace("request_seconds = 3", "request_seconds = 60"))
-        with Service(binary, home):
+        with serve(binary, home, ENVIRONMENT):
             time.sleep(1)  # the first scan has nothing to find
             aws.notify(bucket, queue)
             large = upload(1, meters=50_000)
@@ -194,23 +210,23 @@ def sqs_holds_a_message_while_a_long_object_lands(binary: str, folder: Path) -> 
             began = time.monotonic()
             receives = 0
             while not is_empty(aws, bucket):
-                check(time.monotonic() - began < 60, "it lands")
+                need(time.monotonic() - began < 60, "it lands")
                 receives += len(queue.sqs.receive_message(QueueUrl=queue.url, VisibilityTimeout=0).get("Messages", []))
                 time.sleep(0.1)
             took = time.monotonic() - began
-            check(took > 6, f"the proxy was to be slow, and it took {took:.1f} s")
-            check(receives == 0, f"the message was given to another {receives} times")
-            check(proxy.asked == 1, f"the object was read {proxy.asked} times")
+            need(took > 6, f"the proxy was to be slow, and it took {took:.1f} s")
+            need(receives == 0, f"the message was given to another {receives} times")
+            need(proxy.asked == 1, f"the object was read {proxy.asked} times")
             eventually(lambda: queue.count() == 0, "the message is removed", 10)
-            print(f"    {len(large):,} bytes in {took:.1f} s with a visibility of 2 s")
+            return f"{len(large):,} bytes in {took:.1f} s with a visibility of 2 s"
 
 
 def events_doubled_shuffled_and_lost(binary: str, folder: Path) -> None:
     """A third of the events is lost, others come up to three times, in any order, while the service dies twice."""
     seed = random.randrange(10_000)
-    print(f"    seed {seed}")
+    print(f"  events_doubled_shuffled_and_lost: seed {seed}", flush=True)
     luck = random.Random(seed)
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket = aws.bucket("meters")
         told, queue = aws.queue("told"), aws.queue("events", receives=20)
         aws.notify(bucket, told)
@@ -218,7 +234,7 @@ def events_doubled_shuffled_and_lost(binary: str, folder: Path) -> None:
         configure(home, toml(aws, bucket, sqs_toml(aws, queue.url)))
         contents = [upload(number % 50) for number in range(60)]  # ten come under two keys
         for part in range(3):
-            with Service(binary, home) as service:
+            with serve(binary, home, ENVIRONMENT) as service:
                 for number in range(part * 20, part * 20 + 20):
                     aws.put(bucket, f"inbox/{number}.csv", contents[number])
                 events = [body for body in told.drain() if "Records" in body]
@@ -228,21 +244,19 @@ def events_doubled_shuffled_and_lost(binary: str, folder: Path) -> None:
                     queue.send(event)
                 if part < 2:
                     time.sleep(luck.uniform(0.1, 1.5))
-                    service.process.kill()
-                    service.process.wait()
-                    service.process.returncode = 0
+                    service.kill()
                     continue
                 eventually(lambda: is_empty(aws, bucket), "the scan finds what no event told of", SCAN_SECONDS)
                 eventually(lambda: queue.count() == 0, "the queue is empty")
-        check(queue.dead.count() == 0, queue.dead.drain())
-        check(readings(binary, home) == reference(binary, folder, contents), "the readings differ")
-        check(len(uploads(binary, home)) == 50, len(uploads(binary, home)))
-        command(binary, home, "verify")
+        need(queue.dead.count() == 0, queue.dead.drain())
+        need(readings(binary, home) == reference(binary, folder, contents), "the readings differ")
+        need(len(uploads(binary, home)) == 50, len(uploads(binary, home)))
+        run(binary, home, "verify")
 
 
 def a_version_below_the_mark_of_a_removal_still_lands(binary: str, folder: Path) -> None:
     """In a bucket with versions an object leaves a mark and stays below it; one that was never taken is read there."""
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket, told, queue = aws.bucket("meters", versioned=True), aws.queue("told"), aws.queue("events", receives=5)
         aws.notify(bucket, told)
         home = folder / "home"
@@ -256,7 +270,7 @@ def a_version_below_the_mark_of_a_removal_still_lands(binary: str, folder: Path)
 
         hidden = aws.put(bucket, "inbox/hidden.csv", upload(1))
         aws.s3.delete_object(Bucket=bucket, Key="inbox/hidden.csv")
-        with Service(binary, home):
+        with serve(binary, home, ENVIRONMENT):
             tell(hidden)
             eventually(lambda: len(uploads_of(binary, home)) == 1, "the hidden version lands")
             plain = aws.put(bucket, "inbox/plain.csv", upload(2))
@@ -264,8 +278,8 @@ def a_version_below_the_mark_of_a_removal_still_lands(binary: str, folder: Path)
             eventually(lambda: is_empty(aws, bucket), "the other leaves", 20)
             eventually(lambda: queue.count() == 0, "the queue is empty")
         versions = aws.s3.list_object_versions(Bucket=bucket)
-        check(len(versions["Versions"]) == 2 and len(versions["DeleteMarkers"]) >= 2, versions)
-        check(queue.dead.count() == 0, queue.dead.drain())
+        need(len(versions["Versions"]) == 2 and len(versions["DeleteMarkers"]) >= 2, versions)
+        need(queue.dead.count() == 0, queue.dead.drain())
 
 
 def uploads_of(binary: str, home: Path) -> list[dict]:
@@ -322,19 +336,19 @@ def binary_mode(event: dict) -> tuple[bytes, dict[str, str]]:
 
 
 def cloud_events_are_answered_when_their_objects_have_landed(binary: str, folder: Path) -> None:
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws:
         bucket = aws.bucket("meters")
         home = folder / "home"
         configure(home, toml(aws, bucket))
         # every library tells all it does, and the token is still nowhere
-        with Service(binary, home, {"GREENSTREAM_LOG": "trace"}) as service:
+        with serve(binary, home, {**ENVIRONMENT, "GREENSTREAM_LOG": "trace"}) as service:
             time.sleep(1)  # the first scan has nothing to find, so what lands from here lands by its event
 
             def lands(number: int, key: str, send: tuple[bytes, dict[str, str]]) -> None:
                 aws.put(bucket, f"inbox/{key}", upload(number))
                 status, _, text = ask(service, "POST", *send)
-                check((status, text) == (204, ""), f"{key}: {status} {text}")
-                check(f"inbox/{key}" not in aws.keys(bucket), f"{key} was to leave before the answer")
+                need((status, text) == (204, ""), f"{key}: {status} {text}")
+                need(f"inbox/{key}" not in aws.keys(bucket), f"{key} was to leave before the answer")
 
             for number, key in enumerate(AWKWARD):
                 event = google(bucket, f"inbox/{key}") if number % 2 else azure(bucket, f"inbox/{key}")
@@ -346,8 +360,8 @@ def cloud_events_are_answered_when_their_objects_have_landed(binary: str, folder
             batch = [azure(bucket, "inbox/batch20.csv"), removed, google(bucket, "inbox/batch21.csv"), google("others", "x")]
             for _ in range(2):
                 status, _, text = ask(service, "POST", json.dumps(batch).encode(), BATCH)
-                check(status == 204, text)
-            check(is_empty(aws, bucket), aws.keys(bucket))
+                need(status == 204, text)
+            need(is_empty(aws, bucket), aws.keys(bucket))
             # Knative's source sends the object itself
             aws.put(bucket, "inbox/knative.csv", upload(30))
             camel = {
@@ -359,13 +373,13 @@ def cloud_events_are_answered_when_their_objects_have_landed(binary: str, folder
                 "Content-Type": "application/octet-stream",
             }
             status, _, text = ask(service, "POST", b"x" * 3_000_000, camel)
-            check(status == 204, text)
-            check(len(uploads(binary, home)) == len(AWKWARD) + 3, uploads(binary, home))
+            need(status == 204, text)
+            need(len(uploads(binary, home)) == len(AWKWARD) + 3, uploads(binary, home))
 
             def refused(status: int, code: str, send: tuple[bytes, dict[str, str]]) -> None:
                 found, headers, text = ask(service, "POST", *send)
-                check(found == status and json.loads(text)["code"] == code, f"{found} {text}, not {status} {code}")
-                check(("Retry-After" in headers or "retry-after" in headers) == (status == 503), headers)
+                need(found == status and json.loads(text)["code"] == code, f"{found} {text}, not {status} {code}")
+                need(("Retry-After" in headers or "retry-after" in headers) == (status == 503), headers)
 
             missing = json.dumps({**google(bucket, "inbox/missing.csv"), "data": {}}).encode()
             refused(404, "object_gone", (missing, STRUCTURED))
@@ -380,9 +394,9 @@ def cloud_events_are_answered_when_their_objects_have_landed(binary: str, folder
             aws.put(bucket, "inbox/good.csv", upload(40))
             mixed = [google(bucket, "inbox/good.csv"), {"specversion": "1.0"}]
             refused(400, "event_unfit", (json.dumps(mixed).encode(), BATCH))
-            check(is_empty(aws, bucket), aws.keys(bucket))
+            need(is_empty(aws, bucket), aws.keys(bucket))
             handshake(service)
-            check(TOKEN not in service.text(), "the token is in the log")
+            need(TOKEN not in service.text(), "the token is in the log")
 
 
 def handshake(service: Service) -> None:
@@ -390,38 +404,36 @@ def handshake(service: Service) -> None:
     asks = {"WebHook-Request-Origin": "eventgrid.azure.net", "WebHook-Request-Rate": "120", "Authorization": ""}
     status, headers, text = ask(service, "OPTIONS", b"", asks, f"/v1/events?access_token={TOKEN}")
     headers = {name.lower(): value for name, value in headers.items()}
-    check(status == 200 and headers["webhook-allowed-origin"] == "eventgrid.azure.net", f"{status} {headers} {text}")
-    check(headers["webhook-allowed-rate"] == "120", headers)
+    need(status == 200 and headers["webhook-allowed-origin"] == "eventgrid.azure.net", f"{status} {headers} {text}")
+    need(headers["webhook-allowed-rate"] == "120", headers)
     status, _, _ = ask(service, "OPTIONS", b"", asks)
-    check(status == 401, "the handshake needs the token too")
+    need(status == 401, "the handshake needs the token too")
     status, _, _ = ask(service, "OPTIONS", b"", {}, "/v1/events")
-    check(status == 400, "nothing was asked")
+    need(status == 400, "nothing was asked")
 
 
 def a_bucket_that_is_away_is_waited_for(binary: str, folder: Path) -> None:
     """The sender is told to come again, the service stays ready, and what was put meanwhile lands afterwards."""
     port = free_port()
     home = folder / "home"
-    with Aws.start(folder, port) as aws:
-        bucket = aws.bucket("meters")
-        configure(home, toml(aws, bucket))
-        service = Service(binary, home).__enter__()
-        aws.put(bucket, "inbox/a.csv", upload(1))
-        event = (json.dumps(google(bucket, "inbox/a.csv")).encode(), STRUCTURED)
-        check(ask(service, "POST", *event)[0] == 204, "it lands")
-    try:
+    with contextlib.ExitStack() as block:
+        with Aws.start(port) as aws:
+            bucket = aws.bucket("meters")
+            configure(home, toml(aws, bucket))
+            service = block.enter_context(serve(binary, home, ENVIRONMENT))
+            aws.put(bucket, "inbox/a.csv", upload(1))
+            event = (json.dumps(google(bucket, "inbox/a.csv")).encode(), STRUCTURED)
+            need(ask(service, "POST", *event)[0] == 204, "it lands")
         late = (json.dumps(google(bucket, "inbox/late.csv")).encode(), STRUCTURED)
         status, headers, text = ask(service, "POST", *late)
-        check(status == 503 and json.loads(text)["code"] == "object_waiting", text)
-        check(ask(service, "GET", b"", {}, "/readyz")[0] == 200, "uploads over HTTP still land")
-        with Aws.start(folder, port) as aws:
+        need(status == 503 and json.loads(text)["code"] == "object_waiting", text)
+        need(ask(service, "GET", b"", {}, "/readyz")[0] == 200, "uploads over HTTP still land")
+        with Aws.start(port) as aws:
             aws.bucket(bucket)
             aws.put(bucket, "inbox/late.csv", upload(2))
             eventually(lambda: is_empty(aws, bucket), "it lands by itself", SCAN_SECONDS)
-            check(ask(service, "POST", *late)[0] == 204, "its event comes again")
-    finally:
-        service.__exit__()
-    check(len(uploads(binary, home)) == 2, uploads(binary, home))
+            need(ask(service, "POST", *late)[0] == 204, "its event comes again")
+    need(len(uploads(binary, home)) == 2, uploads(binary, home))
 
 
 def nats_acknowledges_what_has_landed(binary: str, folder: Path) -> None:
@@ -429,13 +441,13 @@ def nats_acknowledges_what_has_landed(binary: str, folder: Path) -> None:
     port = free_port()
     address = f"nats://127.0.0.1:{port}"
     more = f'[trigger.nats]\nurl = "{address}"\nstream = "UPLOADS"\nsubject = "uploads.>"\n'
-    with Aws.start(folder) as aws:
+    with Aws.start() as aws, contextlib.ExitStack() as block:
         bucket = aws.bucket("meters")
         home = folder / "home"
         configure(home, toml(aws, bucket, more))
-        with nats(folder, port):
+        with jetstream(folder, port):
             asyncio.run(make_stream(address))
-            service = Service(binary, home).__enter__()
+            service = block.enter_context(serve(binary, home, ENVIRONMENT))
             time.sleep(1)  # the first scan has nothing to find
             for number, key in enumerate(AWKWARD):
                 aws.put(bucket, f"inbox/{key}", upload(number))
@@ -443,16 +455,14 @@ def nats_acknowledges_what_has_landed(binary: str, folder: Path) -> None:
             eventually(lambda: is_empty(aws, bucket), "objects leave the inbox once landed", 20)
             asyncio.run(publish(address, [(b"nonsense", {}), (b'{"key": "inbox/a b.csv"}', {})]))
             eventually(lambda: asyncio.run(pending(address)) == (0, 0), "nothing waits for an answer")
-            check("a message is given up" in service.text(), service.text()[-1000:])
-        try:
-            with nats(folder, port):
-                aws.put(bucket, "inbox/later.csv", upload(50))
-                asyncio.run(publish(address, [message(bucket, 1, "later.csv")]))
-                eventually(lambda: is_empty(aws, bucket), "it is heard again after the server was away", 45)
-                eventually(lambda: asyncio.run(pending(address)) == (0, 0), "nothing waits for an answer")
-        finally:
-            service.__exit__()
-        check(len(uploads(binary, home)) == len(AWKWARD) + 1, uploads(binary, home))
+            need("a message is given up" in service.text(), service.text()[-1000:])
+        with jetstream(folder, port):
+            aws.put(bucket, "inbox/later.csv", upload(50))
+            asyncio.run(publish(address, [message(bucket, 1, "later.csv")]))
+            eventually(lambda: is_empty(aws, bucket), "it is heard again after the server was away", 45)
+            eventually(lambda: asyncio.run(pending(address)) == (0, 0), "nothing waits for an answer")
+        block.close()
+        need(len(uploads(binary, home)) == len(AWKWARD) + 1, uploads(binary, home))
 
 
 def message(bucket: str, number: int, key: str) -> tuple[bytes, dict[str, str]]:
@@ -474,20 +484,20 @@ def message(bucket: str, number: int, key: str) -> tuple[bytes, dict[str, str]]:
 
 
 async def make_stream(address: str) -> None:
-    client = await nats_client.connect(address)
+    client = await nats.connect(address)
     await client.jetstream().add_stream(name="UPLOADS", subjects=["uploads.*"])
     await client.close()
 
 
 async def publish(address: str, messages: list[tuple[bytes, dict[str, str]]]) -> None:
-    client = await nats_client.connect(address)
+    client = await nats.connect(address)
     for body, headers in messages:
         await client.jetstream().publish("uploads.new", body, headers=headers or None)
     await client.close()
 
 
 async def pending(address: str) -> tuple[int, int]:
-    client = await nats_client.connect(address)
+    client = await nats.connect(address)
     info = await client.jetstream().consumer_info("UPLOADS", "greenstream")
     await client.close()
     return info.num_pending, info.num_ack_pending
@@ -505,15 +515,6 @@ TESTS = [
 ]
 
 
-def in_own_folder(test, binary: str):
-    def run() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            test(binary, Path(folder))
-
-    run.__name__ = test.__name__
-    return run
-
-
 if __name__ == "__main__":
     chosen = [test for test in TESTS if len(sys.argv) < 3 or test.__name__ in sys.argv[2:]]
-    sys.exit(main([in_own_folder(test, sys.argv[1]) for test in chosen]))
+    sys.exit(tests({test.__name__: partial(test, sys.argv[1]) for test in chosen}))

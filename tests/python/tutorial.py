@@ -24,12 +24,10 @@ from pathlib import Path
 
 import duckdb
 
+from checks import Failure
+
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-class Failure(Exception):
-    """A finding, in words for the person who reads the log."""
 
 
 def shell(line: str, exits: int = 0) -> str:
