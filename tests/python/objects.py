@@ -36,24 +36,26 @@ from proxy import Flaky, Proxy, sound
 from readers import KEYS, TABLES, compare, export, from_columns, from_text
 from servers import AWS_KEYS, AZURE_ACCOUNT, AZURE_KEYS, Aws, azure
 
-METERS = 40
+SMALL = (40, 5)  # meters of an upload, digits of their names
+LARGE = (100_000, 63)  # more than a part of 8 MiB, in few rows for what is compared afterwards
 FAULTS = ["slow_down", "unavailable", "reset", "unanswered", "cut"]
 QUIET = {"landed_at", "at", "processed_at"}  # when something happened is not the same twice
 SETTLE_SECONDS = 120
 
 
-def upload(number: int, rows: int = METERS) -> str:
+def upload(number: int, size: tuple[int, int]) -> str:
     """Some meters at one instant; one more meter below zero, for the error queue."""
     at = dt.datetime(2026, 3, 2) + dt.timedelta(minutes=15 * number)
-    lines = [f"M{meter:05},{at:%Y-%m-%dT%H:%M:%SZ},{1 + meter % 3},kW" for meter in range(rows)]
-    return "\n".join(["meter_id,timestamp,energy_value,energy_unit", *lines, f"N,{at:%Y-%m-%dT%H:%M:%SZ},-1,kW", ""])
+    (meters, digits), when = size, f"{at:%Y-%m-%dT%H:%M:%SZ}"
+    lines = [f"M{meter:0{digits}},{when},{1 + meter % 3},kW" for meter in range(meters)]
+    return "\n".join(["meter_id,timestamp,energy_value,energy_unit", *lines, f"N,{when},-1,kW", ""])
 
 
-def files(folder: Path, numbers: range, rows: int = METERS) -> list[Path]:
+def files(folder: Path, numbers: range, size: tuple[int, int] = SMALL) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"upload-{number:04}.csv" for number in numbers]
     for number, path in zip(numbers, paths):
-        path.write_text(upload(number, rows))
+        path.write_text(upload(number, size))
     return paths
 
 
@@ -88,10 +90,10 @@ def same(what: str, have: dict[str, pd.DataFrame], want: dict[str, pd.DataFrame]
             raise Failure(f"{what}: {name} is not the same\nhas\n{found.head()}\nnot\n{wanted.head()}")
 
 
-def reference(binary: str, folder: Path, numbers: range, rows: int = METERS) -> dict[str, pd.DataFrame]:
+def reference(binary: str, folder: Path, numbers: range) -> dict[str, pd.DataFrame]:
     """The state of the same uploads in a home with folders."""
     home = folder / "reference"
-    run(binary, home, "ingest", *files(folder / "reference-files", numbers, rows))
+    run(binary, home, "ingest", *files(folder / "reference-files", numbers))
     return state(binary, home)
 
 
@@ -198,15 +200,14 @@ def lost_answers_and_cut_bodies(binary: str, folder: Path, proxy: Proxy) -> str:
     """A third of all puts lose their answer and a third of all bodies are cut; one upload goes in parts."""
     home = home_in(folder / "home", "s3://meters/b", proxy.url)
     proxy.plan = Flaky(0.3, ["unanswered", "cut"], seed=2)
-    rows = 300_000
-    run(binary, home, "ingest", *files(folder / "files", range(3), rows), *files(folder / "files", range(3, 12)))
+    run(binary, home, "ingest", *files(folder / "files", range(3), LARGE), *files(folder / "files", range(3, 12)))
     sound_home(binary, home)
     proxy.plan = sound
     parts = sum(method == "PUT" and "partNumber" in path for method, path in proxy.requests)
     if parts < 6:
         raise Failure(f"{parts} parts were put: the large uploads were not large enough")
     want = folder / "reference"
-    run(binary, want, "ingest", *files(folder / "r", range(3), rows), *files(folder / "r", range(3, 12)))
+    run(binary, want, "ingest", *files(folder / "r", range(3), LARGE), *files(folder / "r", range(3, 12)))
     same("after lost answers and cut bodies", state(binary, home), state(binary, want))
     return f"{dict(proxy.counts)}, {parts} parts"
 
@@ -243,14 +244,15 @@ def two_processes(binary: str, folder: Path, proxy: Proxy) -> str:
 def on_azure(binary: str, folder: Path, proxy: Proxy) -> str:
     home = home_in(folder / "home", "az://meters/a", f"{proxy.url}/{AZURE_ACCOUNT}")
     proxy.plan = Flaky(0.1, FAULTS, seed=4)
-    run(binary, home, "ingest", *files(folder / "files", range(8)), *files(folder / "files", range(8, 10), 300_000))
+    run(binary, home, "ingest", *files(folder / "files", range(8)), *files(folder / "files", range(8, 10), LARGE))
     proxy.plan = sound
     sound_home(binary, home)
-    want = folder / "reference"
-    run(binary, want, "ingest", *files(folder / "r", range(8)), *files(folder / "r", range(8, 10), 300_000))
-    same("on Azure", state(binary, home), state(binary, want))
+    other = folder / "reference"
+    run(binary, other, "ingest", *files(folder / "r", range(8)), *files(folder / "r", range(8, 10), LARGE))
+    want = state(binary, other)
+    same("on Azure", state(binary, home), want)
     run(binary, home, "rebuild")
-    same("rebuilt on Azure", state(binary, home), state(binary, want))
+    same("rebuilt on Azure", state(binary, home), want)
     run(binary, home, "verify")
     return f"{dict(proxy.counts)}"
 
@@ -270,7 +272,7 @@ def main() -> int:
     with Aws.start() as aws, azure("meters") as blobs:
         aws.bucket("meters", locks=True)
         on_s3 = {
-            "faults and an outage": partial(faults_and_an_outage, binary, aws, 120.0 if is_long else 20.0),
+            "faults and an outage": partial(faults_and_an_outage, binary, aws, 120.0 if is_long else 15.0),
             "lost answers": partial(lost_answers_and_cut_bodies, binary),
             "two processes": partial(two_processes, binary),
         }

@@ -63,6 +63,8 @@ class Proxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # else a body waits 40 ms until its head is acknowledged
+            disable_nagle_algorithm = True
 
             def log_message(self, *_: object) -> None:
                 pass
