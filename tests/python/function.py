@@ -32,7 +32,10 @@ HOURS = int(os.environ.get("GREENSTREAM_HOURS", "6"))
 
 
 class Lambda:
-    """The runtime API for one execution environment."""
+    """One execution environment: a process of the function, and the runtime API for it alone."""
+
+    process: subprocess.Popen
+    began: float
 
     def __init__(self) -> None:
         self.events: queue.Queue[object] = queue.Queue()
@@ -42,6 +45,7 @@ class Lambda:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -75,14 +79,16 @@ class Lambda:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None  # a process that has ended leaves its connection torn
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=[0.05], daemon=True).start()
 
+    @staticmethod
     @contextlib.contextmanager
-    def start(self, function: str, home: Path, log: Path) -> Iterator[subprocess.Popen]:
+    def start(function: str, home: Path) -> Iterator[Lambda]:
+        cloud = Lambda()
         environment = {
             **os.environ,
             **AWS_KEYS,
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.server.server_address[1]}",
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{cloud.server.server_address[1]}",
             "AWS_LAMBDA_FUNCTION_NAME": "greenstream",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
@@ -90,11 +96,14 @@ class Lambda:
             "AWS_LAMBDA_LOG_STREAM_NAME": "1",
             "GREENSTREAM_HOME": str(home),
         }
-        # whoever still waits for an event of the process before gets none of this one's
-        self.events, self.first_poll = queue.Queue(), None
-        self.began = time.monotonic()
-        with open(log, "ab") as out, running([function], env=environment, stdout=out, stderr=out) as process:
-            yield process
+        cloud.began = time.monotonic()
+        log = home.with_name("function.log")
+        try:
+            with open(log, "ab") as out, running([function], env=environment, stdout=out, stderr=out) as cloud.process:
+                yield cloud
+        finally:
+            cloud.server.shutdown()
+            cloud.server.server_close()
 
     def invoke(self, event: object, seconds: float = 300) -> tuple[bool, object]:
         self.events.put(event)
@@ -146,10 +155,10 @@ def put_notify_land(binary: str, function: str, folder: Path) -> None:
     with Aws.start() as aws:
         bucket, events = aws.bucket("meters", versioned=True), aws.queue("events", receives=3)
         aws.notify(bucket, events)
-        home, cloud = folder / "home", Lambda()
+        home = folder / "home"
         configure(home, toml(aws, bucket))
         contents = [upload(number) for number in range(25)]
-        with cloud.start(function, home, folder / "function.log"):
+        with Lambda.start(function, home) as cloud:
             for number, content in enumerate(contents[:20]):
                 aws.put(bucket, f"inbox/{number} +.csv", content)
             events.send({"key": "inbox/missing.csv", "bucket": bucket})
@@ -164,7 +173,7 @@ def put_notify_land(binary: str, function: str, folder: Path) -> None:
             good, answer = cloud.invoke(SCHEDULE)
             need(good and answer == {"landed": 5, "refused": 0, "waiting": 0}, answer)
             # and here they are all the same, in another process
-        with cloud.start(function, home, folder / "function.log"):
+        with Lambda.start(function, home) as cloud:
             for body in lost:
                 events.send(body)
             pump_until_empty(cloud, events)
@@ -186,14 +195,14 @@ def a_home_in_use_lets_messages_come_again(binary: str, function: str, folder: P
     with Aws.start() as aws:
         bucket, events = aws.bucket("meters"), aws.queue("events", receives=50)
         aws.notify(bucket, events)
-        home, cloud = folder / "home", Lambda()
+        home = folder / "home"
         configure(home, toml(aws, bucket) + '\n[serve]\nlisten = "127.0.0.1:0"\n')
         aws.put(bucket, "inbox/a.csv", upload(1))
         # another owner, which has no bucket of its own to look at
         other = folder / "other.toml"
         other.write_text('[serve]\nlisten = "127.0.0.1:0"\n')
         owner = [binary, "--home", str(home), "--config", str(other), "run"]
-        with cloud.start(function, home, folder / "function.log"):
+        with Lambda.start(function, home) as cloud:
             with running(owner, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
                 eventually(lambda: (home / "greenstream.db").exists(), "the owner has the home")
                 messages = events.sqs.receive_message(QueueUrl=events.url, MaxNumberOfMessages=10, VisibilityTimeout=1)
@@ -215,12 +224,12 @@ def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder
     with Aws.start() as aws:
         bucket, events = aws.bucket("meters"), aws.queue("events", receives=3)
         aws.notify(bucket, events)
-        home, cloud = folder / "home", Lambda()
+        home = folder / "home"
         sizes = "\n[sizes]\nwindow_readings = 2000000\narchive_buffer_bytes = 33554432\nworkers = 2\n"
         configure(home, toml(aws, bucket).replace("request_seconds = 3", "request_seconds = 60") + sizes)
         polls, seconds = [], []
         for _ in range(5):
-            with cloud.start(function, home, folder / "function.log"):
+            with Lambda.start(function, home) as cloud:
                 eventually(lambda: cloud.first_poll, "the first poll")
                 polls.append((cloud.first_poll - cloud.began) * 1000)
                 cloud.events.put(None)
@@ -228,12 +237,12 @@ def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder
         peak = 0
         for hour in hours[:HOURS]:
             # each hour in an environment of its own: nothing is kept between invocations
-            with cloud.start(function, home, folder / "function.log") as process:
+            with Lambda.start(function, home) as cloud:
                 aws.put(bucket, f"inbox/{hour.name}", hour.read_bytes())
                 began = time.monotonic()
                 pump_until_empty(cloud, events)
                 seconds.append(time.monotonic() - began)
-                status = Path(f"/proc/{process.pid}/status").read_text()
+                status = Path(f"/proc/{cloud.process.pid}/status").read_text()
                 peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
         rows = json.loads(run(binary, home, "--json", "status").stdout)["rows"]
         need(rows["balanced"] and rows["all"] > 190_000 * HOURS, rows)
