@@ -1,7 +1,4 @@
-"""The default feed of docs/spec/rules.md decoded once more, for the model; no code is shared with the product.
-
-Run by itself it judges all golden cases with the model: `python default_feed.py`.
-"""
+"""The default feed of docs/spec/rules.md decoded once more, for the model; no code is shared with the product."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import csv
 import datetime as dt
 import hashlib
 import re
-import sys
 import unicodedata
 from collections import defaultdict
 from decimal import Decimal
@@ -178,14 +174,3 @@ def check_golden(folder: Path) -> list[str]:
         if len(have) != len(want):
             problems.append(f"{name}: model has {len(have)} rows, golden {len(want)}")
     return problems
-
-
-def main() -> int:
-    golden = sorted(path for path in (Path(__file__).parents[2] / "testdata" / "golden").iterdir() if path.is_dir())
-    problems = [problem for folder in golden for problem in check_golden(folder)]
-    print("\n".join(problems) or f"the model agrees with {len(golden)} goldens")
-    return 1 if problems or not golden else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

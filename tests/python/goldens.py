@@ -2,9 +2,9 @@
 
     python goldens.py BINARY
 
-For each folder of testdata/golden: ingests its uploads in order, compares the exported datasets with the golden's
-columns, and the database's views and both archive tables (deltalake, Polars, DuckDB, pandas) with the exports. The database is a file of the home, or on
-the server that GREENSTREAM_TEST_STORE_URL names.
+For each folder of testdata/golden: judges its uploads with the model (model.py); ingests them in order, compares the
+exported datasets with the golden's columns, and the database's views and both archive tables (deltalake, Polars, DuckDB,
+pandas) with the exports. The database is a file of the home, or on the server that GREENSTREAM_TEST_STORE_URL names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from checks import Failure, run
+import default_feed
+from checks import Failure, need, run
 from readers import check_stores, configure, export
 
 GOLDEN = Path(__file__).resolve().parents[2] / "testdata" / "golden"
@@ -54,6 +55,8 @@ def check_accounting(binary: str, home: Path) -> None:
 
 def check_golden(binary: str, folder: Path) -> int:
     """All checks of one folder; how many there were."""
+    differs = default_feed.check_golden(folder)
+    need(not differs, "\n".join(differs))
     uploads = sorted(folder.glob("upload-*.csv"), key=lambda path: int(path.stem.removeprefix("upload-")))
     arguments = (folder / "ARGS").read_text().split() if (folder / "ARGS").exists() else []
     with tempfile.TemporaryDirectory(prefix="greenstream-golden-") as scratch:
@@ -63,7 +66,7 @@ def check_golden(binary: str, folder: Path) -> int:
         for name in DATASETS:
             check_dataset(binary, home, folder, name)
         check_accounting(binary, home)
-        return len(DATASETS) + 1 + len(check_stores(binary, home))
+        return 2 * len(DATASETS) + 1 + len(check_stores(binary, home))
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """The five rules of docs/spec/rules.md once more, slow, naive and exact: a peer to check the product against.
 
-Whole milliwatts and whole microseconds in Python integers; no code is shared with the product. `default_feed.py`
+Whole milliwatts and whole microseconds in Python integers; no code is shared with the product. `goldens.py`
 checks it against the golden cases.
 """
 
