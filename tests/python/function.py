@@ -24,7 +24,7 @@ from pathlib import Path
 import deltalake
 
 from checks import eventually, need, run, running, tests
-from servers import AWS_KEYS, REGION, Aws, Queue
+from servers import AWS_KEYS, REGION, Aws, Queue, postgresql
 from triggers import configure, is_empty, readings, reference, toml, upload, uploads
 
 MEMORY_MB_MAX = 512
@@ -191,6 +191,56 @@ def archived(home: Path) -> int:
     return deltalake.DeltaTable(str(home / "archive" / "readings")).to_pyarrow_table().num_rows
 
 
+def as_the_template_deploys_it(binary: str, function: str, folder: Path) -> None:
+    """Buckets with versions and Object Lock, a queue, PostgreSQL; and a home that every process finds empty."""
+    with Aws.start() as aws, postgresql() as url:
+        inbox, landing, archive = aws.bucket("inbox", versioned=True), aws.bucket("landing", locks=True), aws.bucket("archive")
+        events = aws.queue("events", receives=3)
+        aws.notify(inbox, events)
+        places = f"""
+[landing]
+url = "s3://{landing}"
+object_lock_days = 1
+
+[archive]
+url = "s3://{archive}"
+
+[store]
+url = "{url}?schema=function"
+"""
+        contents = [upload(number) for number in range(24)]
+        reached = 0
+        for turn in range(3):
+            # nothing is kept between invocations: the next one finds what landing zone and database have
+            home = folder / f"home-{turn}"
+            configure(home, toml(aws, inbox) + places)
+            with Lambda.start(function, home) as cloud:
+                for number in range(8 * turn, 8 * turn + 8):
+                    aws.put(inbox, f"inbox/{number}.csv", contents[number])
+                if turn == 1:
+                    # its events are lost: only the schedule finds these
+                    events.drain()
+                    good, answer = cloud.invoke(SCHEDULE)
+                    need(good and answer == {"landed": 8, "refused": 0, "waiting": 0}, answer)
+                pump_until_empty(cloud, events)
+            need(is_empty(aws, inbox), aws.keys(inbox))
+            now = deltalake.DeltaTable(f"s3://{archive}/readings", storage_options=storage(aws)).to_pyarrow_table().num_rows
+            need(now > reached, f"{now} rows in the archive after {reached}")
+            reached = now
+        need(reached == 3 * len(contents), f"{reached} rows in the archive")
+        need(events.dead.count() == 0, events.dead.drain())
+        os.environ.update(AWS_KEYS)
+        need(readings(binary, home) == reference(binary, folder, contents), "the readings differ")
+        run(binary, home, "verify")
+        run(binary, home, "rebuild", "--check")
+
+
+def storage(aws: Aws) -> dict[str, str]:
+    """How deltalake reads the buckets."""
+    keys = {name.lower(): value for name, value in AWS_KEYS.items() if name != "AWS_EC2_METADATA_DISABLED"}
+    return {**keys, "aws_endpoint": aws.endpoint, "aws_allow_http": "true"}
+
+
 def a_home_in_use_lets_messages_come_again(binary: str, function: str, folder: Path) -> None:
     with Aws.start() as aws:
         bucket, events = aws.bucket("meters"), aws.queue("events", receives=50)
@@ -255,7 +305,12 @@ def starts_soon_and_fits_into_half_a_gigabyte(binary: str, function: str, folder
         return told
 
 
-TESTS = [put_notify_land, a_home_in_use_lets_messages_come_again, starts_soon_and_fits_into_half_a_gigabyte]
+TESTS = [
+    put_notify_land,
+    as_the_template_deploys_it,
+    a_home_in_use_lets_messages_come_again,
+    starts_soon_and_fits_into_half_a_gigabyte,
+]
 
 
 if __name__ == "__main__":

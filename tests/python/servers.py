@@ -1,7 +1,7 @@
 """Servers that speak the clouds' protocols, on free ports of loopback, for as long as a `with` block.
 
 moto (PyPI) is S3 and SQS; Azurite (npm, into target/node) is Azure Blob Storage; nats-server (Debian's package, into
-target/nats) is NATS with JetStream. moto and Azurite keep everything in memory, and take any credentials.
+target/nats) is NATS with JetStream; scripts/postgres starts PostgreSQL. moto and Azurite keep everything in memory, and take any credentials.
 """
 
 from __future__ import annotations
@@ -180,6 +180,18 @@ def nats_program() -> str:
         package = next(folder.glob("nats-server_*.deb"))
         subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
     return str(next(one for one in programs if one.exists()))
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server that does without fsync; gives its URL. The server's own program starts and stops it."""
+    script = Path(__file__).resolve().parents[2] / "scripts" / "postgres"
+    started = subprocess.run([script, "start", "--fast"], check=True, capture_output=True, text=True)
+    folder, url = started.stdout.split()
+    try:
+        yield url
+    finally:
+        subprocess.run([script, "stop", folder], check=True, capture_output=True)
 
 
 @contextlib.contextmanager

@@ -71,7 +71,8 @@ impl Service {
         }
         let config = judged_by(&landing, config)?;
         let place = Place::from(&new_archive);
-        let mut service = Service::over(home, config, landing, &new_database, &place, Telling::default())?;
+        let store = Store::open(&new_database)?;
+        let mut service = Service::over(home, config, landing, store, &place, Telling::default())?;
         service.catch_up()?;
         let mut rebuilt = Rebuilt {
             uploads: service.progress().counts().uploads,

@@ -30,7 +30,7 @@ use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, 
 use crate::objects::Place;
 use crate::outage::Outages;
 use crate::queue::Queue;
-use crate::store::{Database, Log, Store};
+use crate::store::{Log, Store};
 
 /// Journal entries that wait for a decoder.
 const JOBS_WAITING: usize = 4_096;
@@ -82,26 +82,27 @@ impl Service {
         super::rebuild::clear_leftovers(&home)?;
         let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
+        let store = Store::open(home.database())?;
+        // while this waited for the database, its owner may have landed more; and only an owner says by which
+        // configuration everything is judged
+        landing.refresh()?;
         journal_configuration(&mut landing, &config)?;
-        let (database, archive) = (home.database().clone(), home.archive_place().clone());
-        let telling = Telling { raising: true, outages };
-        Service::over(home, config, landing, &database, &archive, telling)
+        let archive = home.archive_place().clone();
+        Service::over(home, config, landing, store, &archive, Telling { raising: true, outages })
     }
 
     /// The same over another database and archive than the home's: for `rebuild`, which raises no alerts.
     pub(super) fn over(
         home: Home,
         config: Config,
-        mut landing: Landing,
-        database: &Database,
+        landing: Landing,
+        mut store: Store,
         archive: &Place,
         telling: Telling,
     ) -> Result<Service, ProcessError> {
         let Telling { raising, outages } = telling;
         let rules = Arc::new(config.rulebook.compile()?);
-        let mut store = Store::open(database)?;
-        // while this waited for the database, its owner may have landed more
-        landing.refresh()?;
+        let database = store.database().clone();
         store.fenced_by(home.fence());
         store.keep_rulebook(&config.rulebook.to_json().to_string())?;
         let position = store.position()?;
@@ -109,7 +110,7 @@ impl Service {
         let log = store.log()?;
         let store = Arc::new(Mutex::new(store));
         let committed = Arc::new(Committed::at(position.entry));
-        let reader = Store::reader(database)?.waiting_out(Arc::clone(&outages));
+        let reader = Store::reader(&database)?.waiting_out(Arc::clone(&outages));
         let past = Past::new(reader, Arc::clone(&committed));
         let library = Library::new(landing.objects(), Arc::clone(&rules));
         let judging =
@@ -117,7 +118,7 @@ impl Service {
         let fence = home.fence();
         let archivist = Archivist::open(
             archive,
-            database,
+            &database,
             Arc::clone(&store),
             &config.file,
             fence,

@@ -279,7 +279,7 @@ impl Which {
             WHERE r.ts >= ?1 AND r.ts < ?2 AND (r.upload = ?3 OR ?3 IS NULL)";
         let waiting = "SELECT e.ts, 0, e.kw, e.flags, e.upload, e.row_number, e.meter, m.meter_id, e.reason
             FROM t_error e JOIN t_meter m ON m.id = e.meter
-            WHERE e.ts >= ?1 AND e.ts < ?2 AND (e.upload = ?3 OR ?3 IS NULL) AND e.status = 0 AND e.reason >= 9";
+            WHERE e.ts >= ?1 AND e.ts < ?2 AND (e.upload = ?3 OR ?3 IS NULL) AND e.status < 1 AND e.reason >= 9";
         match self {
             Which::Accepted => format!("{accepted} ORDER BY m.meter_id, r.ts"),
             Which::Measured => format!("{accepted} UNION ALL {waiting} ORDER BY meter_id, ts"),

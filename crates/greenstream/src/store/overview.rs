@@ -20,7 +20,7 @@ pub(super) const NEWEST_WAITING: &str = "SELECT e.ts FROM t_hour h CROSS JOIN t_
     ON e.hour = h.hour WHERE e.meter = ?1 ORDER BY h.hour DESC, e.ts DESC LIMIT 1";
 /// What waits of an hour.
 pub(super) const OPEN_IN_HOUR: &str =
-    "SELECT reason, count(*) FROM t_error WHERE hour = ?1 AND status = 0 GROUP BY reason";
+    "SELECT reason, count(*) FROM t_error WHERE hour = ?1 AND status < 1 GROUP BY reason";
 
 /// One UTC hour in numbers: its readings, those that carry a flag that matters, what waits.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -181,7 +181,7 @@ impl Reader {
         }
         let sql = format!(
             "SELECT {} FROM t_error e
-             WHERE e.hour = ?1 AND e.meter = ?2 AND e.ts = ?3 AND e.status = 0 AND e.reason >= 9",
+             WHERE e.hour = ?1 AND e.meter = ?2 AND e.ts = ?3 AND e.status < 1 AND e.reason >= 9",
             rows::QUARANTINED_COLUMNS
         );
         let waiting = self.one(&sql, params![ts.hour(), meter.0, ts.micros()], rows::quarantined)?;
