@@ -181,5 +181,6 @@ mod tests {
         let set = Flags::NONE.with(Flag::PotentiallyFaulty).with(Flag::UnitConverted);
         assert_eq!(set.to_string(), "unit_converted|potentially_faulty");
         assert_eq!(set.without(Flag::UnitConverted).to_string(), "potentially_faulty");
+        assert_eq!(format!("{set:?} {:?}", Flags::NONE), "[unit_converted|potentially_faulty] []");
     }
 }

@@ -75,4 +75,12 @@ mod tests {
             assert_eq!(limits.at(at(ts)), range(max), "at {ts}");
         }
     }
+
+    #[test]
+    fn a_constant_range_holds_at_all_times() {
+        for at in [Ts::MIN, Ts::from_micros(0), Ts::MAX] {
+            assert_eq!(Limits::constant(range(7)).at(at), range(7));
+            assert_eq!(Limits::default().at(at), Range::default());
+        }
+    }
 }

@@ -99,4 +99,11 @@ mod tests {
             assert_eq!(Power::from_milliwatts(mw).is_near_zero(), near, "{mw} mW");
         }
     }
+
+    #[test]
+    fn kilowatts_are_the_nearest_double() {
+        for (mw, kw) in [(0, 0.0), (1, 1e-6), (-1_500_000, -1.5), (123_456_789, 123.456_789)] {
+            assert!((Power::from_milliwatts(mw).kw() - kw).abs() < f64::EPSILON, "{mw}");
+        }
+    }
 }

@@ -171,4 +171,12 @@ mod tests {
             assert!(zone.day_bounds(i32::MAX) > zone.day_bounds(0));
         }
     }
+
+    #[test]
+    fn before_the_tables_begin_a_zone_goes_by_its_first_offset() {
+        // 53 min 28 s: local mean time, which is less than the hour of later times
+        let (berlin, day) = (Zone::parse("Europe/Berlin").unwrap(), -5_000_000);
+        let before = |minutes: i64| Ts::from_micros(i64::from(day) * DAY - minutes * 60 * SECOND);
+        assert_eq!((berlin.day(before(55)), berlin.day(before(53))), (day - 1, day));
+    }
 }

@@ -332,8 +332,163 @@ fn rows_that_become_future_when_resolved_count_as_failures() {
         let content = format!("{HEADER}{good}{}", "M,2025-10-26T01:30:00,1,kW\n".repeat(again + 1));
         let mut stream = decoder.stream();
         stream.push(content.as_bytes()).unwrap();
-        assert_eq!(stream.finish().is_err(), refused);
+        let told = match stream.finish() {
+            Ok(_) => None,
+            Err(Refusal::FeedChanged { reasons, .. }) => Some(reasons),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(told, refused.then(|| vec![(Reason::TimestampInFuture, 21)]));
     }
+}
+
+#[test]
+fn what_failed_most_says_what_to_do() {
+    let hint = |line: &str, zone| {
+        let content = rows(0, &[(line, 100)]);
+        let refusal = decode(&Feed::default_feed(), zone, "upload.csv", content.as_bytes()).unwrap_err();
+        assert_eq!(refusal.code(), "feed_changed");
+        refusal.hint()
+    };
+    for (line, zone, expected) in [
+        ("M,1772415000,1", None, "the 4 fields of the header"),
+        (",1772415000,1,kW", None, "the meter column"),
+        ("M,2026-03-02T00:00:00,1,kW", None, "give --time-zone"),
+        ("M,2026-03-29T01:30:00,1,kW", Some("Europe/London"), "the time zone may be wrong"),
+        ("M,2026-03-02T13:00:00Z,1,kW", None, "later than the upload"),
+        ("M,1772415000,1,BTU", None, "declare the unit"),
+        ("M,1772415000,x,kW", None, "columns and formats"),
+    ] {
+        assert!(hint(line, zone).contains(expected), "{line}: {}", hint(line, zone));
+    }
+}
+
+#[test]
+fn repeated_times_of_rejected_rows_are_told_apart_too() {
+    // no row of these meters is kept, and no other row has a repeated time
+    let content = format!(
+        "{HEADER}A,2025-10-25T12:00:00,1,kW\nL,2025-10-26T01:30:00,x,kW\nM,2025-10-26T01:30:00,x,kW\n\
+         L,2025-10-26T01:30:00,x,kW\nM,2025-10-26T01:30:00,x,kW\n"
+    );
+    let decoded = decode(&Feed::default_feed(), Some("Europe/London"), "", content.as_bytes()).unwrap();
+    assert_eq!(
+        shown(&decoded),
+        [
+            "1 A 2025-10-25T11:00:00Z 1 utc_normalized",
+            "2 L 2025-10-26T00:30:00Z value_invalid",
+            "3 M 2025-10-26T00:30:00Z value_invalid",
+            "4 L 2025-10-26T01:30:00Z value_invalid",
+            "5 M 2025-10-26T01:30:00Z value_invalid",
+        ]
+    );
+}
+
+#[test]
+fn a_repeated_time_that_is_resolved_to_a_quarter_of_an_hour_after_landing_is_not_in_the_future() {
+    let landed_at =
+        Ts::from_micros("2025-10-26T01:15:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond());
+    let given = Given { time_zone: Some("Europe/London"), name: "", landed_at };
+    let decoder = Feed::default_feed().compile(&given).unwrap();
+    let times = ["01:30:00", "01:30:00.000001"].map(|time| format!("M,2025-10-26T{time},1,kW\n").repeat(2));
+    let mut stream = decoder.stream();
+    stream.push(format!("{HEADER}{}", times.concat()).as_bytes()).unwrap();
+    let last = shown(&stream.finish().unwrap());
+    assert_eq!(last[1], "2 M 2025-10-26T01:30:00Z 1 utc_normalized|dst_resolved");
+    assert_eq!(last[3], "4 M 2025-10-26T01:30:00.000001Z timestamp_in_future");
+}
+
+#[test]
+fn a_quoted_line_has_the_fields_of_the_header_and_no_other() {
+    check(
+        &format!(
+            "{HEADER}\"M\",1772415000,1,kW\n\"M\",1772415000,1,kW,\n\"M\",1772415000,1\nM,\"1772415000,1,kW\n"
+        ),
+        &["1 M 2026-03-02T01:30:00Z 1", "2  ? row_malformed", "3  ? row_malformed", "4  ? row_malformed"],
+    );
+}
+
+#[test]
+fn a_feed_fits_what_it_can_read_and_nothing_else() {
+    let text = "name='f'\nencoding='utf-16'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
+    let utf16: Feed = toml::from_str(text).unwrap();
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    assert!(utf16.fits(&wide("m,t,v\n"), "") && !utf16.fits(&wide("m,t\n"), ""));
+    assert!(!utf16.fits(b"m,t,v\n", ""));
+    let default = Feed::default_feed();
+    assert!(
+        default.fits(HEADER.as_bytes(), "")
+            && default.fits(b"energy_unit,meter_id,timestamp,energy_value", "")
+    );
+    for head in ["", "\n", "meter_id,timestamp,energy_value\n", "M,1772415000,1,kW\n"] {
+        assert!(!default.fits(head.as_bytes(), ""), "{head}");
+    }
+    let nem = built_in("nem12");
+    for (head, fits) in [
+        ("100,NEM12,202603020100,MDP,RETAILER\n", true),
+        ("\r\n100,nem13,", true),
+        ("100,NEM14,202603020100,MDP,RETAILER\n", false),
+        ("200,NMI,E1,1,E1,N1,01009,kWh,30,\n", true),
+        ("200,NMI,E1,1,E1,N1,01009,kWh,x,\n", false),
+        ("200,NMI,E1\n", false),
+        ("250,N,11,1,11,,S,E,1,20240101000000,A,,,2,20250204000000,A,,,1,kWh,,,\n", true),
+        ("250,N,11,1,11,,S,E,1,yesterday,A,,,2,20250204000000,A,,,1,kWh,,,\n", false),
+        ("250,N,11,1,11,,S,E,1,20240101000000\n", false),
+        ("900\n", false),
+        ("", false),
+    ] {
+        assert_eq!(nem.fits(head.as_bytes(), ""), fits, "{head}");
+    }
+    let green_button = built_in("green_button");
+    for (head, fits) in [
+        ("\n <feed xmlns:espi=\"http://naesb.org/espi\">", true),
+        ("<feed xmlns=\"http://www.w3.org/2005/Atom\">", false),
+        ("see http://naesb.org/espi", false),
+    ] {
+        assert_eq!(green_button.fits(head.as_bytes(), ""), fits, "{head}");
+    }
+    let cmep = built_in("cmep");
+    assert!(cmep.fits(b"MEPMD01,19970819,", "") && !cmep.fits(b"M1,2026-03-02T00:00:00Z,1,kW\n", ""));
+}
+
+#[test]
+fn a_header_that_never_ends_is_refused_before_it_fills_the_memory() {
+    let decoder =
+        Feed::default_feed().compile(&Given { time_zone: None, name: "", landed_at: LANDED }).unwrap();
+    let mut stream = decoder.stream();
+    let piece = [b'x'; 1 << 16];
+    let taken = (0..64).take_while(|_| stream.push(&piece).is_ok()).count();
+    assert_eq!(taken, 16, "one mebibyte");
+}
+
+#[test]
+fn a_line_before_the_header_may_have_a_mebibyte() {
+    let feed: Feed =
+        toml::from_str("name='f'\npreamble=1\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'")
+            .unwrap();
+    let decoder = feed.compile(&Given { time_zone: None, name: "", landed_at: LANDED }).unwrap();
+    let code = |text: &str| decoder.layout(text.as_bytes()).map_err(|refusal| refusal.code()).err();
+    for (extra, expected, alone) in
+        [(0, None, Some("upload_empty")), (1, Some("header_unfit"), Some("header_unfit"))]
+    {
+        let line = "x".repeat((1 << 20) + extra);
+        assert_eq!(code(&format!("{line}\nm,t,v\n")), expected);
+        assert_eq!(code(&line), alone);
+    }
+}
+
+#[test]
+fn an_upload_is_cut_into_as_many_chunks_as_asked_for_of_about_equal_size() {
+    let content = format!("{HEADER}{}", "M,1772415000,1,kW\n".repeat(1_000));
+    let decoder =
+        Feed::default_feed().compile(&Given { time_zone: None, name: "", landed_at: LANDED }).unwrap();
+    let layout = decoder.layout(content.as_bytes()).unwrap();
+    for count in 1..9 {
+        let chunks = layout.chunks(content.as_bytes(), count);
+        assert_eq!(chunks.len(), count);
+        assert_eq!([HEADER.as_bytes(), &chunks.concat()].concat(), content.as_bytes());
+        let share = 18_000 / count;
+        assert!(chunks.iter().all(|chunk| chunk.len().abs_diff(share) <= 18 * count), "{count}");
+    }
+    assert_eq!(layout.chunks(HEADER.as_bytes(), 4), [b""; 0]);
 }
 
 #[test]

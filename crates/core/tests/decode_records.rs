@@ -217,6 +217,18 @@ fn a_register_may_be_read_400_days_after_the_reading_before_and_not_a_second_lat
 }
 
 #[test]
+fn a_register_record_may_end_with_its_unit_and_not_before() {
+    let record = "250,N,11,1,11,,S,E,1,20260101000000,A,,,2,20260111000000,A,,,240,kWh";
+    for (record, row) in [
+        (record, "1 N-11 2025-12-31T14:00:00Z 1 energy_to_power|utc_normalized"),
+        (record.strip_suffix(",kWh").unwrap(), "1  - row_malformed"),
+    ] {
+        let content = format!("100,NEM13,202603020100,MDP,RETAILER\n{record}\n900\n");
+        check("nem12", None, &content, &[row]);
+    }
+}
+
+#[test]
 fn uploads_that_are_no_nem_are_refused_with_the_way_out() {
     refused("nem12", "", "empty", "again");
     refused("nem12", "\n\n", "empty", "again");
@@ -251,6 +263,8 @@ fn a_cmep_time_ends_its_interval_and_may_be_left_out_after_the_first() {
     );
     let content = cmep("kwh", "2.5", "00000100", 1, "202603012400,R,0.3");
     check("cmep", Some("UTC"), &content, &["1 M7 2026-03-01T23:00:00Z 0.75 energy_to_power"]);
+    let content = cmep("kwh", "1", "00020130", 1, "202603030130,R,99");
+    check("cmep", Some("UTC"), &content, &["1 M7 2026-03-01T00:00:00Z 2 energy_to_power"]);
     let content = cmep("KW", "", "", 1, "202603010000,R,0.3");
     check("cmep", Some("UTC"), &content, &["1 M7-kW 2026-03-01T00:00:00Z 0.3 "]);
 }
@@ -395,6 +409,19 @@ fn a_green_button_reading_is_mean_power_at_its_instant_and_its_type_may_come_las
         ],
     );
     assert_eq!(raw(&decoded, &content, 1), first);
+}
+
+#[test]
+fn a_reading_within_a_reading_is_part_of_it() {
+    let outer = reading("1772323200", "3600", "1500").replacen(
+        "<cost>1</cost>",
+        "<IntervalReading></IntervalReading>",
+        1,
+    );
+    let content = document(&[block("01", &outer), meter_reading("01", "7"), reading_type("7", DELIVERED)]);
+    let row = "1 C9-P1 2026-03-01T00:00:00Z 1.5 energy_to_power";
+    let decoded = check("green_button", None, &content, &[row]);
+    assert_eq!(raw(&decoded, &content, 1), outer);
 }
 
 #[test]

@@ -583,4 +583,22 @@ mod tests {
         let chunk = Chunk { too_large: true, ..Chunk::new() };
         assert!(layout.join(vec![Chunk::new(), chunk]).is_err());
     }
+
+    #[test]
+    fn chunks_hold_as_many_rows_as_can_be_numbered_and_not_one_more() {
+        let text = "name='f'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\n\
+                    values=[{column='a',meter_suffix='-a'},{column='b',meter_suffix='-b'}]";
+        let feed: Feed = toml::from_str(text).unwrap();
+        let given = Given { time_zone: None, name: "", landed_at: Ts::MAX };
+        let layout = feed.compile(&given).unwrap().layout(b"m,t,a,b\n").unwrap();
+        for (rows, too_large) in [(3, true), (4, false), (5, false), (u32::MAX / 2, false)] {
+            let mut chunk = Chunk { row_count: u32::MAX - rows, ..Chunk::new() };
+            chunk.extend(&layout, b"M,1772415000,1,2\nM,1772415000,1,2\n");
+            assert_eq!(chunk.too_large, too_large, "room for {rows}");
+        }
+        let of = |row_count| Chunk { row_count, ..Chunk::new() };
+        assert!(layout.join(vec![of(u32::MAX - 2), of(2)]).is_ok());
+        assert!(layout.join(vec![of(u32::MAX - 2), of(3)]).is_err());
+        assert!(layout.join(vec![of(u32::MAX - 2), of(u32::MAX)]).is_err());
+    }
 }

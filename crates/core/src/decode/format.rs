@@ -215,7 +215,7 @@ fn offset(text: &[u8]) -> Option<(i64, &[u8])> {
 /// The day of a date that exists, in days since 1970-01-01.
 fn date(year: i64, month: i64, day: i64) -> Option<i64> {
     let month = u8::try_from(month).ok().filter(|month| (1..=12).contains(month))?;
-    let number = u8::try_from(day).ok().filter(|day| *day > 0)?;
+    let number = u8::try_from(day).ok()?;
     let days = days_from_civil(year, month, number);
     let same = crate::civil_from_days(days);
     (year > 0 && (i64::from(same.1), i64::from(same.2)) == (i64::from(month), day)).then_some(days)

@@ -355,7 +355,7 @@ impl Layout {
         for left in (1..=count.max(1)).rev() {
             let share = rest.len() / left;
             let cut = match rest.get(share..).and_then(|after| memchr(b'\n', after)) {
-                Some(at) if left > 1 => share + at + 1,
+                Some(at) => share + at + 1,
                 _ => rest.len(),
             };
             let (chunk, after) = rest.split_at(cut);

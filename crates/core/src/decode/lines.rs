@@ -292,6 +292,23 @@ mod tests {
         assert!(!is_plain(b"a\xff\n"));
     }
 
+    #[test]
+    fn one_bad_byte_is_found_wherever_it_stands() {
+        for len in 1..100 {
+            for at in 0..len {
+                let mut lines = vec![b'x'; len];
+                assert!(is_plain(&lines));
+                for bad in [b'"', 0, b'\r', 0x80, 0xff] {
+                    lines[at] = bad;
+                    assert!(!is_plain(&lines), "{bad} at {at} of {len}");
+                }
+            }
+        }
+        for bad in [b'"', 0, b'\r', 0x80, 0xff] {
+            assert!(!is_plain(&[bad; 64]) && !is_plain(&[bad]), "{bad}");
+        }
+    }
+
     proptest! {
         #[test]
         fn field_ends_are_where_a_simple_loop_finds_them(

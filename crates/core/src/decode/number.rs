@@ -306,7 +306,8 @@ mod tests {
     fn what_is_no_number() {
         for text in [
             "", "+", "-", ".", "+.", "e", "e5", ".e5", "1e", "1e+", "1e1.5", "1e5e5", "--1", "+-1", "1-",
-            "1,5", "1 000", "1_000", "0x1F", "inf", "nan", "1..5", "1.5.", "١", "1\u{a0}", "1f",
+            "1,5", "1 000", "1_000", "0x1F", "inf", "nan", "1..5", "1.5.", "١", "1\u{a0}", "1f", ":", "1:5",
+            "1:2.5", "/", "1/2",
         ] {
             check(text, &Scale::power(KW), None);
             assert!(!is_number(text.as_bytes()), "{text}");
@@ -332,6 +333,9 @@ mod tests {
             ("1e999999999999", None),
             ("9999999999999999999", None),
             ("99999999999999999999", None),
+            // 1 and 5, were they counted in 64 bits
+            ("18446744073709551617", None),
+            ("18446744073709551621", None),
         ] {
             check(text, &Scale::power(KW), expected);
         }

@@ -51,11 +51,7 @@ impl Records {
     /// The rows that follow are those of the text at `start`, of `len` bytes.
     pub(crate) fn begin(&mut self, start: u64, len: usize) {
         let span = Span { first_row: self.rows() + 1, start, len: u32::try_from(len).unwrap_or(u32::MAX) };
-        match self.spans.last_mut() {
-            // of a text without rows
-            Some(last) if last.first_row == span.first_row => *last = span,
-            _ => self.spans.push(span),
-        }
+        self.spans.push(span);
     }
 
     /// The text of the last rows goes on to `end`, whether they have been given or are still to come.

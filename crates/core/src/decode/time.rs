@@ -279,6 +279,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_digits_and_colons_are_a_time_of_day_whatever_bit_of_them_is_another() {
+        let good = *b"12:34:56";
+        assert_eq!(seconds_of(good), Some((12 * 60 + 34) * 60 + 56));
+        for at in 0..good.len() {
+            for byte in 0..=u8::MAX {
+                let mut text = good;
+                text[at] = byte;
+                let fits = if at % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() };
+                let in_range = match at {
+                    0 => byte <= b'2',
+                    3 | 6 => byte <= b'5',
+                    _ => true,
+                };
+                assert_eq!(seconds_of(text).is_some(), fits && in_range, "{}", text.escape_ascii());
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn it_agrees_with_jiff(
