@@ -8,10 +8,11 @@ by itself, every function gets all of its changed bodies beside its own, and a v
 
     match crate::mutant::active(PLACE) { 17 => { changed body } 18 => { another } _ => { the body as it is } }
 
-A first run notes which tests reach which function. A mutant gets these tests, then all others, and ends with the first
-that fails. Mutants come in random order, always the same, so that what was tried so far is an honest sample. What does
-not compile in this form (and what is `const`) is tried alone, in the crate as it is. A test that takes more than three
-times the CPU time of all tests has hung: that is noticed too.
+A first run of each test notes which functions it reaches, and how long it takes. A mutant gets the tests that reach its
+function, the quick ones first, and ends with the first that fails. Mutants come in random order, always the same, so
+that what was tried so far is an honest sample. What does not compile in this form (and what is `const`) is tried alone,
+in the crate as it is. A test that takes more than three times the CPU time of all tests has hung, or one that waits
+twenty times as long as it should: that is noticed too.
 
 MUTANTS_JOBS says how many run at a time (default: one). MUTANTS_SECONDS ends after a while; MUTANTS_GO_ON=1 goes on
 where the last run ended. Results: CRATE/mutants.out/, a table at the end.
@@ -30,6 +31,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 CRATE = Path(sys.argv[1]).resolve()
@@ -84,8 +86,7 @@ pub fn active(place: u32) -> u32 {
     if let Some(trace) = &*TRACE
         && SEEN.with_borrow_mut(|seen| seen.insert(place))
     {
-        let thread = std::thread::current();
-        writeln!(trace.lock().unwrap(), "{place} {}", thread.name().unwrap_or("?")).unwrap();
+        writeln!(trace.lock().unwrap(), "{place}").unwrap();
     }
     *MUTANT
 }
@@ -257,24 +258,21 @@ def limited(seconds: int):
     return limit
 
 
-def passes(binary: str, mutant: int, seconds: int, tests: list[str] | None = None) -> bool | None:
-    """Whether the tests of a binary pass; none where they hang."""
+def passes(binary: str, mutant: int, seconds: int, tests: list[str] | None = None, wait: float = 600) -> bool | None:
+    """Whether the tests of a binary pass; none where they hang: take so many seconds of CPU time, or of waiting."""
     some = ["--exact", *tests] if tests is not None else []
     try:
         done = subprocess.run([binary, "--quiet", "--test-threads=1", *some], cwd=CRATE, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, env={**ENVIRONMENT, "MUTANT": str(mutant)},
-                              preexec_fn=limited(seconds), timeout=20 * seconds)
+                              preexec_fn=limited(seconds), timeout=wait)
     except subprocess.TimeoutExpired:
         return None
     return None if done.returncode in (-24, -9) else done.returncode == 0
 
 
-def all_pass(binaries: list[str], mutant: int, seconds: int, tests: dict[str, list[str]] | None = None) -> bool | None:
+def all_pass(binaries: list[str], mutant: int, seconds: int) -> bool | None:
     for binary in binaries:
-        chosen = None if tests is None else tests.get(binary, [])
-        if chosen == []:
-            continue
-        verdict = passes(binary, mutant, seconds, chosen)
+        verdict = passes(binary, mutant, seconds)
         if not verdict:
             return verdict
     return True
@@ -285,31 +283,26 @@ def tests_of(binary: str) -> list[str]:
     return [line.removesuffix(": test") for line in told.splitlines() if line.endswith(": test")]
 
 
-def baseline(binaries: list[str]) -> tuple[int, dict[int, dict[str, list[str]]]]:
-    """CPU seconds that no mutant needs, and the tests that reach each place."""
-    took = {}
+def baseline(binaries: list[str]) -> tuple[int, dict[int, list[tuple[float, str, str]]]]:
+    """CPU seconds that no mutant needs, and the tests that reach each place: how long they take, binary and name."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     for binary in binaries:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         if not passes(binary, 0, 600):
             sys.exit(f"the tests do not pass as they are: MUTANT=0 {binary}")
-        took[binary] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    # what is soon done comes first
-    binaries.sort(key=took.__getitem__)
-    seconds = sum(took.values())
+    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     print(f"all tests take {seconds:.1f} s of CPU time", flush=True)
-    reached: dict[int, dict[str, list[str]]] = defaultdict(dict)
+    reached: dict[int, list[tuple[float, str, str]]] = defaultdict(list)
+    trace = OUT / "trace"
     for binary in binaries:
-        trace = OUT / "trace"
-        trace.unlink(missing_ok=True)
-        # one thread for each test, which has its name
-        subprocess.run([binary, "--quiet", "--test-threads=2"], cwd=CRATE, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, env={**ENVIRONMENT, "MUTANT_TRACE": str(trace)}, check=True)
-        names = set(tests_of(binary))
-        for line in trace.read_text().splitlines() if trace.exists() else []:
-            place, test = line.split(" ", 1)
-            # a thread that a test began: any of them
-            some = {test} if test in names else names
-            reached[int(place)][binary] = sorted(some | set(reached[int(place)].get(binary, [])))
+        for test in tests_of(binary):
+            trace.unlink(missing_ok=True)
+            began = time.monotonic()
+            # each alone, so that what its threads reach is known as its own
+            subprocess.run([binary, "--quiet", "--exact", test], cwd=CRATE, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, env={**ENVIRONMENT, "MUTANT_TRACE": str(trace)}, check=True)
+            took = time.monotonic() - began
+            for place in set(trace.read_text().split()) if trace.exists() else set():
+                reached[int(place)].append((took, binary, test))
     return int(3 * seconds) + 3, reached
 
 
@@ -368,20 +361,17 @@ def main() -> None:
         if mutant.outcome or time.monotonic() > END:
             return
         began = time.monotonic()
-        first = state["reached"].get(str(state["places"][str(mutant.number)]), {})
-        # laws take longer than examples
-        steps = [
-            {binary: [test for test in first.get(binary, []) if "laws" not in test] for binary in binaries},
-            {binary: [test for test in first.get(binary, []) if "laws" in test] for binary in binaries},
-            {binary: [test for test in tests[binary] if test not in first.get(binary, [])] for binary in binaries},
-        ]
+        reach = state["reached"].get(str(state["places"][str(mutant.number)]), [])
         verdict = True
-        for step in steps:
-            verdict = verdict and all_pass(binaries, mutant.number, seconds, step)
+        for least, most in pairwise((0, 0.1, 1, float("inf"))):
+            for binary in binaries:
+                some = [(took, test) for took, of, test in reach if of == binary and least <= took < most]
+                if verdict and some:
+                    wait = 20 + 20 * sum(took for took, _ in some)
+                    verdict = passes(binary, mutant.number, seconds, [test for _, test in some], wait)
         note(mutant, VERDICTS[verdict], began)
 
     chosen = set(state["together"])
-    tests = {binary: tests_of(binary) for binary in binaries}
     random.Random(1).shuffle(mutants)
     with ThreadPoolExecutor(JOBS) as pool:
         list(pool.map(one, [mutant for mutant in mutants if mutant.number in chosen]))
