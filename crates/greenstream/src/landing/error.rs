@@ -139,3 +139,28 @@ impl<T> Doing<T> for io::Result<T> {
         self.map_err(|source| Error::Io { action, path: path.to_owned(), source })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_tells_what_to_do() {
+        for (kind, is_full, hint) in [
+            (io::ErrorKind::StorageFull, true, "free some space"),
+            (io::ErrorKind::QuotaExceeded, true, "free some space"),
+            (io::ErrorKind::PermissionDenied, false, "the right to read and write"),
+            (io::ErrorKind::ReadOnlyFilesystem, false, "the right to read and write"),
+            (io::ErrorKind::NotFound, false, "put it back"),
+            (io::ErrorKind::Other, false, "the system log"),
+        ] {
+            let error = Err::<(), _>(io::Error::from(kind)).doing("write", Path::new("x")).unwrap_err();
+            assert_eq!((error.is_full(), error.is_transient()), (is_full, true), "{kind:?}");
+            assert!(error.hint().contains(hint), "{}", error.hint());
+            assert_eq!(error.to_string(), "cannot write x");
+        }
+        assert!(!Error::NoSuchUpload { upload: 1 }.is_full());
+        let changed = Error::Changed { path: PathBuf::from("x") };
+        assert!(changed.is_transient() && changed.hint().contains("rename it when it is whole"));
+    }
+}

@@ -160,7 +160,12 @@ fn after_an_error_at_any_step_the_same_process_lands_the_group_again() {
             match landing.land(world.group()) {
                 Ok(_) => {}
                 Err(error) => {
-                    assert!(full.fired() && error.is_transient() && error.hint().contains("space"));
+                    assert!(
+                        full.fired()
+                            && error.is_full()
+                            && error.is_transient()
+                            && error.hint().contains("space")
+                    );
                     assert!(times > 1 || landing.land(Vec::new()).is_ok());
                 }
             }

@@ -274,14 +274,22 @@ fn objects_without_a_journal_are_not_buried_under_a_new_one() {
 }
 
 #[test]
-fn an_entry_that_could_not_be_read_again_is_not_written() {
-    let dir = folder();
-    let mut landing = Landing::open(dir.path()).unwrap();
+fn the_longest_entry_can_be_read_again_and_a_longer_one_is_not_written() {
     let of =
         |bytes: usize| ConfigurationBody { version: 1, content: serde_json::json!({"x": "x".repeat(bytes)}) };
-    let error = landing.append(vec![(at(0), Body::Configuration(of(64 << 20)))]).unwrap_err();
-    assert!(error.to_string().contains("more than the limit of 67108864"), "{error}");
-    landing.append(vec![(at(0), Body::Configuration(of((64 << 20) - 1_000)))]).unwrap();
-    drop(landing);
+    let append = |folder: &Path, bytes: usize| {
+        let mut landing = Landing::open(folder).unwrap();
+        landing.append(vec![(at(0), Body::Configuration(of(bytes)))])
+    };
+    let (dir, limit) = (folder(), 64 << 20);
+    append(dir.path(), 0).unwrap();
+    let rest = usize::try_from(fs::metadata(dir.path().join("journal").join(FIRST)).unwrap().len()).unwrap();
+    let dir = folder();
+    let error = append(dir.path(), limit - rest + 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the journal takes no such entry: its line has 67108865 bytes, more than the limit of 67108864"
+    );
+    append(dir.path(), limit - rest).unwrap();
     assert_eq!(Landing::open(dir.path()).unwrap().head().0, 1);
 }

@@ -264,6 +264,10 @@ fn a_reader_sees_what_landed_when_it_looks_again() {
     assert_eq!(reader.uploads().len(), 1);
     reader.refresh().unwrap();
     assert_eq!((reader.uploads(), reader.head()), (landing.uploads(), landing.head()));
+    for after in 0..5 {
+        let entries = |zone: &Zone| zone.entries_after(after).map(Result::unwrap).collect::<Vec<_>>();
+        assert_eq!(entries(&reader), entries(&landing), "after {after}");
+    }
     assert_eq!(reader.known(&Hash::of(b"two"), None, "default", None), Known::Same(2));
     assert_eq!(reader.known(&Hash::of(b"two"), None, "other", None), Known::Other(2));
     assert_eq!(reader.known(&Hash::of(b"five"), None, "default", None), Known::No);

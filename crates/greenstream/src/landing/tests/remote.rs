@@ -180,6 +180,49 @@ fn a_large_upload_lands_in_parts_and_one_that_changes_meanwhile_does_not_land() 
     assert_eq!(found(&store, None), [""; 0]);
 }
 
+/// The second of two reads of a large file finds other bytes, or fewer, or more.
+#[test]
+fn a_large_upload_that_changes_between_its_two_reads_does_not_land() {
+    let whole: Vec<u8> = (0..PART_BYTES + 99).map(|at| b'a' + u8::try_from(at % 23).unwrap()).collect();
+    let other: Vec<u8> = whole.iter().map(u8::to_ascii_uppercase).collect();
+    let more = [whole.as_slice(), b"more"].concat();
+    for now in [other.clone(), whole[..whole.len() - 9].to_vec(), whole[..9].to_vec(), more] {
+        let (store, folder) = (Arc::new(InMemory::new()), folder());
+        let path = folder.path().join("large.csv");
+        fs::write(&path, &whole).unwrap();
+        let written = path.clone();
+        let bucket = Flaky::new(&store, move |request| {
+            if request == "multipart" {
+                fs::write(&written, &now).unwrap();
+            }
+            Fault::None
+        })
+        .bucket(0);
+        let mut landing = Landing::open(Place::Bucket(bucket)).unwrap();
+        let one = Incoming { source: Source::Inbox(path.clone()), ..bytes("large.csv", "") };
+        let landed = landing.land(vec![one, bytes("b", "b")]).unwrap();
+        assert!(matches!(&landed[0], Landed::Unread(Error::Changed { path: told }) if *told == path));
+        assert!(matches!(landed[1], Landed::New { upload: 1, .. }));
+        assert!(path.exists(), "it stays in the inbox");
+        assert_eq!(contents(&landing), [b"b"]);
+        assert_eq!(found(&store, None), [""; 0]);
+    }
+}
+
+#[test]
+fn a_delivery_mends_an_object_of_the_bucket_that_is_missing_or_cut() {
+    let store = Arc::new(InMemory::new());
+    let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
+    landing.land(vec![bytes("a", "one"), bytes("b", "two")]).unwrap();
+    remove(&store, &key("one"));
+    put(&store, &key("two"), b"t");
+    assert_eq!(found(&store, None).len(), 2);
+    let landed = landing.land(vec![bytes("a", "one"), bytes("b", "two")]).unwrap();
+    assert_eq!(shown(&landed), ["delivered 1", "delivered 2"]);
+    assert_eq!(found(&store, None), [""; 0]);
+    assert_eq!(contents(&landing), [b"one", b"two"]);
+}
+
 #[track_caller]
 fn check(damage: impl FnOnce(&Arc<InMemory>), expected: &[&str]) {
     let store = Arc::new(InMemory::new());
