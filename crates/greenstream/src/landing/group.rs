@@ -88,8 +88,7 @@ impl<'a> Group<'a> {
             return false;
         }
         let path = self.zone.objects.path_of(sha256);
-        let whole =
-            std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() == bytes);
+        let whole = self.zone.files.is_whole(&path, bytes).unwrap_or(false);
         if !whole {
             tracing::warn!(object = %path.display(), "a landed object was missing or cut; a delivery mends it");
         }

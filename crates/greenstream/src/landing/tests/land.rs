@@ -148,6 +148,31 @@ fn a_source_that_cannot_be_read_holds_up_no_other() {
 }
 
 #[test]
+fn sockets_and_devices_are_no_uploads() {
+    let (dir, inbox) = (folder(), folder());
+    let socket = inbox.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut landing = Landing::open(dir.path()).unwrap();
+    for (path, what) in [(socket.as_path(), "a socket"), (Path::new("/dev/null"), "a device")] {
+        let one = Incoming { source: Source::File(path.to_owned()), ..bytes("x", "") };
+        let expected = format!("unread: {} is {what}, not a regular file", path.display());
+        check(&mut landing, vec![one], &[&expected]);
+    }
+}
+
+#[test]
+fn what_a_failed_attempt_left_is_no_obstacle_and_its_other_names_keep_their_bytes() {
+    let dir = folder();
+    let mut landing = Landing::open(dir.path()).unwrap();
+    landing.land(vec![bytes("a", "one")]).unwrap();
+    let tmp = |text: &str| dir.path().join("tmp").join(Hash::of(text.as_bytes()).to_string());
+    fs::hard_link(landing.objects().path_of(&Hash::of(b"one")), tmp("two")).unwrap();
+    check(&mut landing, vec![bytes("b", "two")], &["new 2 in 2"]);
+    assert_eq!(contents(&landing), [b"one", b"two"]);
+    assert_eq!(findings(dir.path(), None), [""; 0]);
+}
+
+#[test]
 fn a_file_that_was_replaced_after_it_was_read_is_not_removed() {
     let inbox = folder();
     let path = inbox.path().join("a.csv");

@@ -289,6 +289,19 @@ fn an_object_whose_landing_was_broken_off_is_no_damage_and_its_delivery_names_it
 }
 
 #[test]
+fn an_object_without_an_entry_that_holds_other_bytes_is_mended_by_its_delivery() {
+    for there in ["STRANGE", "strange and more"] {
+        let store = Arc::new(InMemory::new());
+        let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
+        landing.land(vec![bytes("a", "1")]).unwrap();
+        put(&store, &key("strange"), there.as_bytes());
+        assert_eq!(shown(&landing.land(vec![bytes("s", "strange")]).unwrap()), ["new 2 in 2"]);
+        assert_eq!(contents(&landing)[1], b"strange");
+        assert_eq!(found(&store, None), [""; 0]);
+    }
+}
+
+#[test]
 fn bytes_that_another_has_swapped_are_never_read_as_the_upload() {
     let store = Arc::new(InMemory::new());
     let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
