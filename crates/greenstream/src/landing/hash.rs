@@ -118,7 +118,7 @@ mod tests {
             ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
         ] {
             let hash = Hash::of(bytes.as_bytes());
-            assert_eq!(hash.to_string(), text);
+            assert_eq!((hash.to_string(), format!("{hash:?}")), (text.to_owned(), text.to_owned()));
             assert_eq!(Hash::parse(text), Some(hash));
         }
     }

@@ -185,6 +185,10 @@ fn a_file_that_was_replaced_after_it_was_read_is_not_removed() {
     let stamp = Stamp::of(&fs::symlink_metadata(&path).unwrap());
     super::super::source::remove_if_same(&path, &stamp).unwrap();
     assert!(!path.exists());
+    super::super::source::remove_if_same(&path, &stamp).unwrap();
+    // what cannot be looked at is an error, not gone
+    fs::write(&path, "a file").unwrap();
+    assert!(super::super::source::remove_if_same(&path.join("within"), &stamp).is_err());
 }
 
 #[test]

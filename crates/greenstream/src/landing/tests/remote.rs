@@ -52,14 +52,11 @@ fn uploads_land_once_and_are_read_back_by_whoever_looks() {
     assert_eq!(shown(&landed), ["new 1 in 1", "new 2 in 2", "delivered 1"]);
     let other = with(bytes("d", "two"), "other", Some("Europe/Rome"), None);
     assert_eq!(shown(&landing.land(vec![other]).unwrap()), ["refused 2, default"]);
-    landing
-        .append(vec![(
-            at(1),
-            Body::Retry(RetryBody { upload: 2, feed: "x".to_owned(), time_zone: None, meter: None }),
-        )])
-        .unwrap();
+    let retry = RetryBody { upload: 2, feed: "x".to_owned(), time_zone: None, meter: None };
+    let appended = landing.append(vec![(at(1), Body::Retry(retry))]).unwrap();
     let zone = Zone::look(Place::Bucket(sound(&store))).unwrap();
-    assert_eq!(zone.head(), landing.head());
+    assert_eq!((zone.head(), zone.uploads()), (landing.head(), landing.uploads()));
+    assert_eq!(zone.entries_after(2).map(Result::unwrap).collect::<Vec<_>>(), appended);
     assert_eq!(contents(&zone), [b"one", b"two"]);
     assert_eq!(zone.range(1, 1, 9).unwrap(), b"ne");
     assert_eq!(zone.upload(2).unwrap().feed.as_ref(), "x");
@@ -67,6 +64,8 @@ fn uploads_land_once_and_are_read_back_by_whoever_looks() {
     assert_eq!(found(&store, None), [""; 0]);
     let mut again = Landing::open(Place::Bucket(sound(&store))).unwrap();
     assert_eq!(shown(&again.land(vec![bytes("e", "two")]).unwrap()), ["refused 2, x"]);
+    again.land(vec![bytes("f", "three"), bytes("g", "four")]).unwrap();
+    assert_eq!(again.uploads(), Zone::look(Place::Bucket(sound(&store))).unwrap().uploads());
 }
 
 #[test]
@@ -258,7 +257,8 @@ fn every_addition_swap_and_deletion_in_the_bucket_is_found() {
 fn an_outage_while_objects_are_verified_is_no_finding() {
     let store = Arc::new(InMemory::new());
     let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
-    landing.land(vec![bytes("a", "1"), bytes("b", "2")]).unwrap();
+    // one of them longer than what is fetched at once
+    landing.land(vec![bytes("a", "1"), bytes("b", &"2".repeat(10_000))]).unwrap();
     put(&store, &key("strange"), b"strange");
     let mut failing = 0;
     loop {
