@@ -307,3 +307,19 @@ impl Read for Content {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_was_interrupted_is_no_damage() {
+        let file = tempfile::tempfile().unwrap();
+        let content = Content::new(file, Path::new("x"), 9).unwrap();
+        let interrupted = content.refusal(io::ErrorKind::Interrupted.into());
+        assert_eq!(interrupted.kind(), io::ErrorKind::Interrupted);
+        assert!(matches!(content.failure(interrupted), Failure::World(_)));
+        let damaged = content.refusal(io::ErrorKind::UnexpectedEof.into());
+        assert!(matches!(content.failure(damaged), Failure::Refused(Refusal::Damaged { .. })));
+    }
+}

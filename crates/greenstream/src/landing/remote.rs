@@ -220,7 +220,7 @@ fn read(source: &Source, mut take: impl FnMut(&[u8], u64)) -> Result<Staged, Fai
 /// Puts a source in parts, and lets it be no object where it is not what it was.
 fn put_large(bucket: &Bucket, key: &str, source: &Source, staged: &Staged) -> Result<(), Failed> {
     let mut reading = Reading::open(source).map_err(Failed::Source)?;
-    let (mut hasher, mut block, mut left) = (Hasher::new(), Vec::new(), staged.bytes);
+    let (mut hasher, mut block) = (Hasher::new(), Vec::new());
     bucket.put_large(key, || {
         let mut part = Vec::with_capacity(PART_BYTES);
         while part.len() < PART_BYTES {
@@ -231,9 +231,8 @@ fn put_large(bucket: &Bucket, key: &str, source: &Source, staged: &Staged) -> Re
             }
         }
         hasher.update(&part);
-        left = left.saturating_sub(part.len() as u64);
         let is_last = part.len() < PART_BYTES;
-        if is_last && (left > 0 || std::mem::take(&mut hasher).finish() != staged.sha256) {
+        if is_last && std::mem::take(&mut hasher).finish() != staged.sha256 {
             let path = if let Source::File(path) | Source::Inbox(path) = source {
                 path.clone()
             } else {

@@ -205,6 +205,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stamp_tells_when_a_file_was_written() {
+        let file = tempfile::tempfile().unwrap();
+        let at = std::time::UNIX_EPOCH + std::time::Duration::new(1_772_409_600, 5);
+        file.set_modified(at).unwrap();
+        assert_eq!(Stamp::of(&file.metadata().unwrap()).modified(), (1_772_409_600, 5));
+    }
+
+    #[test]
     fn a_name_as_long_as_the_limit_is_kept_and_a_longer_one_is_cut() {
         let whole = "n".repeat(NAME_BYTES_MAX);
         assert_eq!(short_name(whole.clone()), whole);

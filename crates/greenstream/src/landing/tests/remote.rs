@@ -3,6 +3,7 @@
 use super::*;
 use crate::objects::flaky::{Fault, Flaky};
 use crate::objects::{Bucket, PART_BYTES};
+use futures_util::FutureExt;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
@@ -275,6 +276,31 @@ fn an_outage_while_objects_are_verified_is_no_finding() {
         failing += 1;
     }
     assert!(failing > 4, "requests were made to fail");
+}
+
+/// Whichever block it goes away before, it is found, and verification ends.
+#[test]
+fn an_object_that_goes_away_while_it_is_read_is_a_finding() {
+    let text = "2".repeat(10_000);
+    let mut told = Vec::new();
+    for going in 0.. {
+        let store = Arc::new(InMemory::new());
+        let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
+        landing.land(vec![bytes("a", &text)]).unwrap();
+        let (count, object) = (AtomicUsize::new(0), Key::from(format!("landing/{}", key(&text))));
+        let bucket = Flaky::new(&store.clone(), move |request| {
+            if request == "get" && count.fetch_add(1, Ordering::SeqCst) == going {
+                let _ = store.delete(&object).now_or_never();
+            }
+            Fault::None
+        })
+        .bucket(0);
+        let found = super::super::verify(Place::Bucket(bucket), None, &|_| {}).unwrap();
+        let [finding] = found.as_slice() else { break };
+        told.push(finding.problem.clone());
+    }
+    assert_eq!(told.len(), 4, "a segment and three blocks: {told:?}");
+    assert!(told[3].starts_with("cannot be read after 8192 bytes: "), "{told:?}");
 }
 
 #[test]

@@ -93,7 +93,10 @@ fn every_file_that_was_added_is_found() {
         |z| rewrite(&z.join("objects/readme"), b"x"),
         &["objects/readme does not belong among the objects"],
     );
-    check(|z| rewrite(&z.join("journal/readme"), b"x"), &["journal/readme does not belong into the journal"]);
+    for name in ["readme", "5.jsonl", "000000000000.jsonl", "000000000006.json", "0000000000006.jsonl"] {
+        let expected = format!("journal/{name} does not belong into the journal");
+        check(|z| rewrite(&z.join("journal").join(name), b"x"), &[&expected]);
+    }
     check(
         |z| {
             let moved = z.join("objects/zz");
