@@ -100,6 +100,7 @@ fn a_url_whose_feature_is_not_built_in_names_the_feature() {
             assert!(error.is_of_configuration() && error.to_string().contains(&format!("`{feature}`")));
         }
     }
+    assert!(Scheme::File.is_built_in() && Scheme::File.feature().is_none());
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}", dir.path().display());
     let bucket = Bucket::open(&url, &Settings::default()).unwrap();

@@ -304,6 +304,31 @@ fn an_object_that_goes_away_while_it_is_read_is_a_finding() {
 }
 
 #[test]
+fn what_is_named_by_an_entry_that_came_while_objects_were_listed_is_no_stranger() {
+    for (comes_with, expected) in [(2, None), (9, Some("is named by no journal entry"))] {
+        let store = Arc::new(InMemory::new());
+        let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
+        landing.land(vec![bytes("a", "1")]).unwrap();
+        landing.land(vec![bytes("b", "2")]).unwrap();
+        let segment = Key::from("landing/journal/000000000002.jsonl");
+        let line = wait(async { store.get(&segment).await?.bytes().await }).unwrap();
+        remove(&store, "journal/000000000002.jsonl");
+        // or it would be what a landing left that was broken off
+        put(&store, &key("2"), b"9");
+        let count = AtomicUsize::new(0);
+        let bucket = Flaky::new(&store.clone(), move |request| {
+            if request == "list" && count.fetch_add(1, Ordering::SeqCst) == comes_with {
+                let _ = store.put(&segment, line.clone().into()).now_or_never();
+            }
+            Fault::None
+        })
+        .bucket(0);
+        let found = super::super::verify(Place::Bucket(bucket), None, &|_| {}).unwrap();
+        assert_eq!(found.first().map(|finding| finding.problem.as_str()), expected);
+    }
+}
+
+#[test]
 fn an_object_whose_landing_was_broken_off_is_no_damage_and_its_delivery_names_it() {
     let store = Arc::new(InMemory::new());
     let mut landing = Landing::open(Place::Bucket(sound(&store))).unwrap();
