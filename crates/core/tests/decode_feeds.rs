@@ -304,6 +304,77 @@ fn a_revision_is_a_whole_number() {
 }
 
 #[test]
+fn the_first_revision_is_told_from_none() {
+    let columns = "unit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
+    for (revision, expected) in [("", 0), ("\nrevision='r'", 1)] {
+        let feed: Feed = toml::from_str(&format!("name='f'\n{columns}{revision}")).unwrap();
+        let decoder = feed.compile(&Given { time_zone: None, name: "", landed_at: Ts::MAX }).unwrap();
+        let mut stream = decoder.stream();
+        stream.push(b"m,t,v,r\nA,1772415000,1,0\n").unwrap();
+        assert_eq!(stream.finish().unwrap().rows[0].revision, expected);
+    }
+}
+
+#[test]
+fn a_factor_is_a_power_of_ten() {
+    for (factor, kw) in [
+        ("0.001", "0.0025"),
+        ("0.01", "0.025"),
+        ("0.1", "0.25"),
+        ("1", "2.5"),
+        ("10", "25"),
+        ("100", "250"),
+        ("1000", "2500"),
+    ] {
+        let feed = format!("unit='W'\nfactor={factor}\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'");
+        let row = format!("A 2026-03-02T01:30:00Z {kw} unit_converted");
+        check(&feed, "m,t,v\nA,1772415000,2500\n", &[&row]);
+    }
+}
+
+#[test]
+fn a_time_format_may_have_a_percent_sign() {
+    let feed = "time_format='%Y-%m-%d%%%H:%M'\ntime_zone='UTC'\nunit='kW'\n\
+                [columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
+    check(
+        feed,
+        "m,t,v\nA,2026-03-02%01:30,1\nA,2026-03-02 01:30,1\n",
+        &["A 2026-03-02T01:30:00Z 1", "A ? timestamp_invalid"],
+    );
+}
+
+#[test]
+fn a_column_that_is_no_column_is_refused_with_what_it_could_be() {
+    for column in ["true", "1.5", "0", "-3"] {
+        let text = format!("name='f'\nunit='kW'\n[columns]\nmeter={column}\ntimestamp='t'\nvalue='v'");
+        let error = toml::from_str::<Feed>(&text).unwrap_err().to_string();
+        assert!(error.contains("a column's name, a list of names, or its position from 1"), "{error}");
+    }
+}
+
+#[test]
+fn a_time_format_may_end_with_an_offset() {
+    let feed = "time_format='%Y-%m-%d %H:%M%z'\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
+    check(
+        feed,
+        "m,t,v\nA,2026-03-02 01:30Z,1\nA,2026-03-02 01:30+01:00,2\nA,2026-03-02 01:30-0130,3\n\
+         A,2026-03-02 01:30+01,4\nA,2026-03-02 01:30z,5\nA,2026-03-02 01:30,6\nA,2026-03-02 01:30+24:00,7\n\
+         A,2026-03-02 01:30+01:60,8\nA,2026-03-02 01:30+01:,9\n",
+        &[
+            "A 2026-03-02T01:30:00Z 1",
+            "A 2026-03-02T00:30:00Z 2 utc_normalized",
+            "A 2026-03-02T03:00:00Z 3 utc_normalized",
+            "A 2026-03-02T00:30:00Z 4 utc_normalized",
+            "A ? timestamp_invalid",
+            "A ? timestamp_invalid",
+            "A ? timestamp_invalid",
+            "A ? timestamp_invalid",
+            "A ? timestamp_invalid",
+        ],
+    );
+}
+
+#[test]
 fn what_follows_the_start_of_an_interval_may_be_passed_over() {
     check(
         "unit='kW'\ntime_zone='UTC'\ntime_format='%Y-%m-%d %H:%M:%S to %*'\n[columns]\nmeter='m'\n\

@@ -69,6 +69,7 @@ fn an_interval_lies_within_the_years_1_to_9999_of_utc_whatever_its_clock_shows()
         ("Asia/Tokyo", "0001-01-01T09:18:59", "0001-01-01T00:00:00Z 1 utc_normalized"),
         ("Asia/Tokyo", "0001-01-01T09:18:58", "? timestamp_invalid"),
         ("America/New_York", "9999-12-31T18:59:59", "9999-12-31T23:59:59Z timestamp_in_future"),
+        ("America/New_York", "9999-12-31T18:59:59.999999", "9999-12-31T23:59:59.999999Z timestamp_in_future"),
         ("America/New_York", "9999-12-31T19:00:00", "? timestamp_invalid"),
     ] {
         check_row(Some(zone), &format!("M,{row},1,kW"), &format!("M {expected}"));
@@ -388,12 +389,15 @@ fn a_repeated_time_that_is_resolved_to_a_quarter_of_an_hour_after_landing_is_not
         Ts::from_micros("2025-10-26T01:15:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond());
     let given = Given { time_zone: Some("Europe/London"), name: "", landed_at };
     let decoder = Feed::default_feed().compile(&given).unwrap();
-    let times = ["01:30:00", "01:30:00.000001"].map(|time| format!("M,2025-10-26T{time},1,kW\n").repeat(2));
+    let row = |time: &str| format!("M,2025-10-26T{time},1,kW\n").repeat(2);
+    let bad = "L,2025-10-26T01:30:00,x,kW\n".repeat(2);
+    let times = [row("01:30:00"), row("01:30:00.000001"), bad];
     let mut stream = decoder.stream();
     stream.push(format!("{HEADER}{}", times.concat()).as_bytes()).unwrap();
     let last = shown(&stream.finish().unwrap());
     assert_eq!(last[1], "2 M 2025-10-26T01:30:00Z 1 utc_normalized|dst_resolved");
     assert_eq!(last[3], "4 M 2025-10-26T01:30:00.000001Z timestamp_in_future");
+    assert_eq!(last[5], "6 L 2025-10-26T01:30:00Z value_invalid");
 }
 
 #[test]

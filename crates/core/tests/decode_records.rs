@@ -290,6 +290,12 @@ fn cmep_times_that_are_named_do_not_go_with_the_repeated_hour_of_the_time_before
     let decoded = decode("cmep", Some("Europe/London"), &both).unwrap();
     let instants: Vec<_> = decoded.rows.iter().map(|row| row.ts.to_string()).collect();
     assert_eq!(instants, ["2025-10-25T23:45:00Z", "2025-10-26T00:00:00Z", "2025-10-26T00:45:00Z"]);
+    // the second 01:45 is an hour later, and 02:15 is what it is
+    let again = cmep("KWH", "1", "00000015", 2, "202510260145,,1,202510260215,,1");
+    let both = cmep("KWH", "1", "00000015", 1, "202510260145,,1") + &again;
+    let decoded = decode("cmep", Some("Europe/London"), &both).unwrap();
+    let instants: Vec<_> = decoded.rows.iter().map(|row| row.ts.to_string()).collect();
+    assert_eq!(instants, ["2025-10-26T00:30:00Z", "2025-10-26T01:30:00Z", "2025-10-26T02:00:00Z"]);
 }
 
 #[test]
@@ -409,6 +415,18 @@ fn a_green_button_reading_is_mean_power_at_its_instant_and_its_type_may_come_las
         ],
     );
     assert_eq!(raw(&decoded, &content, 1), first);
+}
+
+#[test]
+fn a_meter_reading_may_be_related_to_more_than_its_type() {
+    let block = block("01", &reading("1772323200", "3600", "1500"));
+    let kind = reading_type("7", DELIVERED);
+    let other = format!("<link rel=\"related\" href=\"{POINT}/MeterReading/01/IntervalBlock/of/all/days\"/>");
+    for before in ["<link rel=\"related\"", "<content>"] {
+        let meter_reading = meter_reading("01", "7").replacen(before, &format!("{other}{before}"), 1);
+        let content = document(&[block.clone(), meter_reading, kind.clone()]);
+        check("green_button", None, &content, &["1 C9-P1 2026-03-01T00:00:00Z 1.5 energy_to_power"]);
+    }
 }
 
 #[test]

@@ -238,4 +238,10 @@ fn a_tag_or_text_of_more_than_a_mebibyte_is_refused_however_it_comes() {
             assert!(refusal.starts_with("line 2: a tag, comment or text"), "{refusal}");
         }
     }
+    for (room, is_read) in [(0, true), (1, false)] {
+        let comment = format!("<!--{}-->", "x".repeat(LINE_BYTES_MAX + room - 7));
+        let content = format!("<feed>{comment}<a></b></feed>");
+        let refusal = check("green_button", None, content.as_bytes(), &[9]).unwrap_err().to_string();
+        assert_eq!(!refusal.contains("a tag, comment or text"), is_read, "{refusal}");
+    }
 }

@@ -118,7 +118,6 @@ impl Chunk {
             let (block, after) = lines::split_block(rest);
             self.too_large |= self.bytes + block.len() as u64 > CONTENT_BYTES_MAX;
             if self.too_large {
-                self.bytes += rest.len() as u64;
                 return;
             }
             if block.len() <= LINE_BYTES_MAX && lines::is_plain(block) {

@@ -122,6 +122,7 @@ mod tests {
             (".5", None),
             ("1e9", None),
             ("2026-03-01", None),
+            ("123456789012", Some(123_456_789_012_000_000)),
             ("1234567890123", None),
         ] {
             assert_eq!(epoch(text.as_bytes()), expected, "{text}");

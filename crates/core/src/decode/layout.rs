@@ -122,9 +122,6 @@ impl Opening {
     pub(crate) fn read(&mut self, plan: &Arc<Plan>, bytes: &[u8], at_end: bool) -> Result<Opened, Refusal> {
         let mut rest = bytes;
         if !self.begun {
-            if bytes.len() < 3 && !at_end {
-                return Ok(Opened::NeedsMore(0));
-            }
             self.begun = true;
             if let Some(after) = rest.strip_prefix(b"\xef\xbb\xbf") {
                 self.mark_bytes = 3;

@@ -82,10 +82,10 @@ mod tests {
     #[test]
     fn an_upload_is_at_most_as_long_as_spans_can_count() {
         let nearly_full = || LineForm {
-            bytes: CONTENT_BYTES_MAX - 1,
+            bytes: CONTENT_BYTES_MAX - 2,
             ..LineForm::new(Nem::new(ClockPlan::new(None, Ts::MAX).unwrap()))
         };
-        assert_eq!(nearly_full().push(b"\n"), Ok(()));
-        assert_eq!(nearly_full().push(b"\n\n"), Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX }));
+        assert_eq!(nearly_full().push(b"\n\n"), Ok(()));
+        assert_eq!(nearly_full().push(b"\n\n\n"), Err(Refusal::TooLarge { limit: CONTENT_BYTES_MAX }));
     }
 }

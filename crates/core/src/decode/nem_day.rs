@@ -25,7 +25,7 @@ impl Length {
     /// What a 200 record says; none where a day is no whole number of such intervals.
     pub(crate) fn parse(text: &[u8]) -> Option<Length> {
         let minutes = digits::number(text)?;
-        (minutes > 0 && DAY_MINUTES.is_multiple_of(minutes)).then_some(Length { minutes })
+        DAY_MINUTES.is_multiple_of(minutes).then_some(Length { minutes })
     }
 
     /// Intervals of a day.

@@ -166,4 +166,19 @@ mod tests {
         assert!(Units::new(&[Unit::Kwh], None, 0).find(b"kWh").is_none());
         assert!(Units::new(&[], Interval::parse("1h").ok(), 0).find(b"kWh").is_none());
     }
+
+    #[test]
+    fn energy_as_it_is_is_energy_within_the_range_of_the_units() {
+        for (unit, factor, is_some) in [
+            (Unit::Kwh, 0, true),
+            (Unit::Kwh, 3, true),
+            (Unit::Kwh, 4, false),
+            (Unit::Wh, -3, true),
+            (Unit::Wh, -4, false),
+            (Unit::Kw, 0, false),
+            (Unit::Kw, 9, false),
+        ] {
+            assert_eq!(Conversion::energy(unit, factor).is_some(), is_some, "{unit:?} {factor}");
+        }
+    }
 }
