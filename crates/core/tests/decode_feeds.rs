@@ -212,6 +212,11 @@ fn profiles_that_cannot_be_meant_are_refused() {
             "from one of them",
         ),
         ("header=false\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3\nfactor='f'", "by position"),
+        ("unit='kW'\ntime_format='%Y %m'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "a month and a day"),
+        ("unit='kW'\ntime_format='%Y %d'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "a month and a day"),
+        ("unit='kW'\ntime_format='%Y %m %d %V'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "or a week"),
+        ("unit='kW'\ntime_format='%m %d'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "the year must"),
+        ("unit='kW'\ntime_format='%Y %m %d %I'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "%I and %p"),
         ("by_header=true\nheader=false\nunit='kW'\n[columns]\nmeter=1\ntimestamp=2\nvalue=3", "`by_header`"),
     ] {
         let feed: Feed = toml::from_str(&format!("name='f'\n{profile}")).unwrap();

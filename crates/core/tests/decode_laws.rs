@@ -246,6 +246,19 @@ fn a_line_of_a_mebibyte_is_read_and_a_longer_one_is_one_malformed_row() {
 }
 
 #[test]
+fn lines_before_the_header_may_come_in_any_pieces() {
+    let decoder =
+        compile("name='p'\npreamble=2\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'", None);
+    let content = b"\xef\xbb\xbfReport\nof today\nm,t,v\nM,1772415000,1\n";
+    assert_eq!(whole(&decoder, content).unwrap().row_count(), 1);
+    for cut in 0..content.len() {
+        check_every_way(&decoder, content, 2, &[cut]);
+        let cuts: Vec<usize> = (0..content.len()).step_by(cut.max(1)).collect();
+        check_every_way(&decoder, content, 2, &cuts);
+    }
+}
+
+#[test]
 fn a_comment_of_more_than_a_mebibyte_is_passed_over_however_it_comes() {
     let feed = "name='c'\nskip=['# ']\nunit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue='v'";
     let decoder = compile(feed, None);

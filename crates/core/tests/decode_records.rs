@@ -155,6 +155,8 @@ fn records_that_say_too_little_are_rejected_with_a_reason() {
         ("200,N,E1\n", &["row_malformed"]),
         ("300,20260301,1,2,A,,,20260302010000\n", &["row_malformed"]),
         ("400,1,2,A,,\n", &["row_malformed"]),
+        // a quote is out of place, so nothing that stands in the line is certain
+        ("200,N,E1,1,E1,,S,kWh,360,\n300,20260301,1,\"2\"3,4,A,,,20260302010000\n", &["row_malformed"]),
         ("12,34\n", &["row_malformed"]),
         ("200,,E1,1,E1,,S,kW,1440,\n300,20260301,1,A,,,20260302010000\n", &["meter_id_invalid"]),
         ("200,N,E1,1,E1,,S,BTU,1440,\n300,20260301,1,A,,,20260302010000\n", &["unit_unknown"]),
@@ -415,6 +417,18 @@ fn a_green_button_reading_is_mean_power_at_its_instant_and_its_type_may_come_las
         ],
     );
     assert_eq!(raw(&decoded, &content, 1), first);
+}
+
+#[test]
+fn the_type_tells_the_length_of_readings_that_do_not() {
+    let reading = reading("1772323200", "", "1500").replacen("<duration></duration>", "", 1);
+    for (kind, row) in [
+        (DELIVERED.to_owned(), "1 C9-P1 2026-03-01T00:00:00Z 1.5 energy_to_power"),
+        (DELIVERED.replace("3600", "900"), "1 C9-P1 2026-03-01T00:00:00Z 6 energy_to_power"),
+    ] {
+        let content = document(&[block("01", &reading), meter_reading("01", "7"), reading_type("7", &kind)]);
+        check("green_button", None, &content, &[row]);
+    }
 }
 
 #[test]

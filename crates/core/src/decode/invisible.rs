@@ -31,7 +31,7 @@ const RANGES: [(char, char); 23] = [
 /// Whether `c` is a control or format character or a line or paragraph separator.
 pub(crate) fn is_invisible(c: char) -> bool {
     let after = RANGES.partition_point(|(first, _)| *first <= c);
-    after > 0 && RANGES.get(after - 1).is_some_and(|(_, last)| c <= *last)
+    RANGES.get(..after).and_then(<[_]>::last).is_some_and(|(_, last)| c <= *last)
 }
 
 #[cfg(test)]
