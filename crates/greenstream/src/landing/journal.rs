@@ -12,7 +12,7 @@ use greenstream_core::Ts;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// The longest line read, in bytes. A configuration is the longest entry; anything above this is
+/// The longest line read, in bytes with its newline. A configuration is the longest entry; anything above this is
 /// damage, and must not fill the memory.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
@@ -296,8 +296,11 @@ impl Segment {
     /// the damaged line's own bytes and number, so that verification finds each damage once.
     pub(super) fn step(&mut self) -> Result<Option<(Entry, Option<String>)>, Error> {
         self.buffer.clear();
-        let limit = LINE_BYTES_MAX + 1;
-        self.lines.by_ref().take(limit).read_until(b'\n', &mut self.buffer).doing("read", &self.path)?;
+        self.lines
+            .by_ref()
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut self.buffer)
+            .doing("read", &self.path)?;
         if self.buffer.is_empty() {
             return Ok(None);
         }
