@@ -205,6 +205,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_largest_upload_is_taken_and_a_larger_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Source::File(dir.path().join("large"));
+        let Source::File(path) = &source else { panic!() };
+        for (bytes, is_taken) in [(UPLOAD_BYTES_MAX, true), (UPLOAD_BYTES_MAX + 1, false)] {
+            // it takes no room: nothing of it is written
+            File::create(path).unwrap().set_len(bytes).unwrap();
+            assert_eq!(Reading::open(&source).is_ok(), is_taken, "{bytes}");
+        }
+    }
+
+    #[test]
     fn a_stamp_tells_when_a_file_was_written() {
         let file = tempfile::tempfile().unwrap();
         let at = std::time::UNIX_EPOCH + std::time::Duration::new(1_772_409_600, 5);

@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -52,6 +52,40 @@ impl Flaky {
     }
 }
 
+/// An upload in parts, whose last step may fail.
+struct Parts {
+    inner: Box<dyn MultipartUpload>,
+    chance: Arc<Chance>,
+}
+
+#[async_trait]
+impl MultipartUpload for Parts {
+    fn put_part(&mut self, part: PutPayload) -> UploadPart {
+        self.inner.put_part(part)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        match (self.chance)("complete") {
+            Fault::Lost => Err(reset()),
+            Fault::Unanswered => {
+                let _ = self.inner.complete().await;
+                Err(reset())
+            }
+            _ => self.inner.complete().await,
+        }
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
 fn reset() -> Error {
     Error::Generic { store: "flaky", source: "the connection was reset".into() }
 }
@@ -82,7 +116,10 @@ impl ObjectStore for Flaky {
     ) -> Result<Box<dyn MultipartUpload>> {
         match (self.chance)("multipart") {
             Fault::Lost => Err(reset()),
-            _ => self.inner.put_multipart_opts(at, options).await,
+            _ => {
+                let inner = self.inner.put_multipart_opts(at, options).await?;
+                Ok(Box::new(Parts { inner, chance: Arc::clone(&self.chance) }))
+            }
         }
     }
 

@@ -213,6 +213,23 @@ fn an_object_of_whole_parts_is_put_without_an_empty_one_and_one_of_nothing_is_pu
 }
 
 #[test]
+fn a_large_object_whose_last_answer_is_lost_is_there_if_it_is_whole() {
+    for (fault, is_there) in [(Fault::None, true), (Fault::Unanswered, true), (Fault::Lost, false)] {
+        let chance = move |request: &str| if request == "complete" { fault } else { Fault::None };
+        let bucket = Flaky::new(&Arc::new(InMemory::new()), chance).bucket(0);
+        let mut parts = [PART_BYTES, 5].into_iter();
+        let put = bucket.put_large("k", || Ok::<_, Error>(Bytes::from(vec![7; parts.next().unwrap()])));
+        assert_eq!(put.is_ok(), is_there, "{fault:?}");
+        assert_eq!(bucket.head("k").unwrap().is_some(), is_there, "{fault:?}");
+    }
+    // another object of the name is not taken for this one
+    let chance = |request: &str| if request == "complete" { Fault::Lost } else { Fault::None };
+    let bucket = Flaky::new(&Arc::new(InMemory::new()), chance).bucket(0);
+    bucket.put("k", Bytes::from_static(b"1234")).unwrap();
+    assert!(bucket.put_large("k", || Ok::<_, Error>(Bytes::from_static(b"12345"))).is_err());
+}
+
+#[test]
 fn a_store_that_replaces_what_it_should_keep_is_not_good() {
     let store = Arc::new(InMemory::new());
     let forgetful = Arc::clone(&store);
