@@ -260,9 +260,7 @@ fn apply(db: &Db, sets: &[Arc<ChangeSet>]) -> Result<(), StoreError> {
         commit.finish()
     }
     match db {
-        Db::Sqlite(conn) => {
-            all(Commit::begin(db, sqlite::Tables::new(conn).doing("take a commit")?)?, sets)
-        }
+        Db::Sqlite(conn) => all(Commit::begin(db, sqlite::Tables::new(conn).doing("take a commit")?)?, sets),
         Db::Postgres(session) => all(Commit::begin(db, postgres::Tables::new(db, session))?, sets),
     }
 }

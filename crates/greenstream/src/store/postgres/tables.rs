@@ -53,12 +53,7 @@ impl<'c> Tables<'c> {
     }
 
     /// Copies rows into a table; false where one is in it already, and then none comes.
-    fn copy<T>(
-        &self,
-        into: &str,
-        rows: &[T],
-        put: fn(&mut copy::Copy<'_, '_>, &T),
-    ) -> Result<bool, Fault> {
+    fn copy<T>(&self, into: &str, rows: &[T], put: fn(&mut copy::Copy<'_, '_>, &T)) -> Result<bool, Fault> {
         let sql = format!("COPY {into} FROM STDIN BINARY");
         self.unless_known(|| self.session.copy(&sql, |out| copy::rows(out, rows.iter(), put)).map(drop))
     }
