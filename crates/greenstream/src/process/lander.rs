@@ -300,7 +300,10 @@ impl Lander<'_> {
         if sources.is_empty() {
             return Ok(());
         }
-        match self.land(sources, &Given::default(), jobs) {
+        let landed = self.land(sources, &Given::default(), jobs);
+        // when a sender hears of it, what was received is nowhere but in the landing zone
+        drop(staged);
+        match landed {
             Ok(notes) => {
                 for ((name, answer), note) in senders.into_iter().zip(notes) {
                     log_note(&name, &note);
