@@ -21,10 +21,6 @@ use super::source::{ReadingRow, Source};
 /// day each file's rows are asked for alone.
 const HELD_ROWS_MAX: usize = 1 << 24;
 
-/// Files of one day that are encoded at once, each by a thread. More takes more memory: the rows of a
-/// file take about 40 MB.
-const ENCODERS: usize = 1;
-
 /// Where new files go and how they are called.
 pub(super) struct Target<'a> {
     /// Where the table's files are.
@@ -33,6 +29,8 @@ pub(super) struct Target<'a> {
     pub(super) day: i64,
     /// The journal position, for the names.
     pub(super) position: u64,
+    /// Files that are encoded at once.
+    pub(super) encoders: usize,
 }
 
 /// A name no other file has; text from uploads is never part of it.
@@ -108,7 +106,7 @@ fn write(
     std::thread::scope(|scope| {
         let (mut files, mut encoding) = (Vec::new(), VecDeque::new());
         for ranks in ranking.cut(&borders) {
-            if encoding.len() == ENCODERS {
+            if encoding.len() == target.encoders {
                 files.extend(encoding.pop_front().map_or(Ok(None), ended)?);
             }
             let within = ranks.start as usize..ranks.end as usize;

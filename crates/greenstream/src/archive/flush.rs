@@ -53,6 +53,7 @@ impl Archive {
                 table.reload(&self.runtime)?;
             }
         }
+        self.encoders = mode.encoders();
         let live = &self.readings.live;
         let days = plan::choose(mode, &mut self.pending, live, &mut self.overlapping_since, now);
         let write = || self.write_days(&days, source);
@@ -163,16 +164,20 @@ impl Archive {
         let removes: Vec<DataFile> = taken.iter().map(|at| live[*at].clone()).collect();
         let stays = |(at, _): &(usize, &DataFile)| shape == Shape::Disjoint && !taken.contains(at);
         let borders: Vec<&str> = live.iter().enumerate().filter(stays).filter_map(begins).collect();
-        let target = Target { depot: &self.readings.depot, day: number, position: self.applied };
+        let target = self.target(number);
         let adds = day::merge(&target, &removes, &borders, overlay, &self.names)?;
         commit.rows_change |= overlay.rows() > 0;
         replace(commit, day, removes, adds);
         Ok(())
     }
 
+    fn target(&self, day: i64) -> Target<'_> {
+        Target { depot: &self.readings.depot, day, position: self.applied, encoders: self.encoders }
+    }
+
     /// Writes a day's readings as the source has them.
     fn write_from_source(&self, number: i64, source: &dyn Source, commit: &mut Commit) -> Result<()> {
-        let target = Target { depot: &self.readings.depot, day: number, position: self.applied };
+        let target = self.target(number);
         let adds = day::from_source(&target, source)?;
         let removes = self.readings.live.get(&Some(number)).cloned().unwrap_or_default();
         commit.rows_change = true;

@@ -81,6 +81,8 @@ pub struct Archive {
     /// The last change set that was applied, or the store's position at opening.
     applied: u64,
     buffered: usize,
+    /// Files of one day that the flush at hand encodes at once.
+    encoders: usize,
     fence: Fence,
 }
 
@@ -154,6 +156,7 @@ impl Archive {
             dead: FxHashMap::default(),
             applied,
             buffered: 0,
+            encoders: 1,
             fence: Fence::NONE,
         }
     }

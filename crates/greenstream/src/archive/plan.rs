@@ -29,6 +29,14 @@ pub enum Mode {
     Bytes(usize),
 }
 
+impl Mode {
+    /// Files of one day that are encoded at once, each by a thread: two where nothing else works any more. More
+    /// take more memory, about 40 MB for the rows of a file.
+    pub(super) fn encoders(self) -> usize {
+        if self == Mode::All { 2 } else { 1 }
+    }
+}
+
 /// How a day is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Shape {
