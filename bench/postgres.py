@@ -5,8 +5,8 @@
     bench/postgres.py [--meters 50000] [--days 1] [--rounds 3]
 
 The server is started for the run (`scripts/postgres`) with Debian's settings, fsync included, on this machine. A
-round is: a day ingested (landing, rules, database, archive), its readings copied out, and copied in again by
-psql into an empty partition with the same key. With --days DAYS that many days are ingested first, and then hours
+round is: a day ingested (landing, rules, database, archive), and its rows, wherever each ended (readings, error
+queue, superseded), copied out and copied in again by psql into empty tables with the same indexes. With --days DAYS that many days are ingested first, and then hours
 of the next day: some dropped into the inbox of a running service, one after the other, and some each by a process of
 its own, which first reads a day of every meter. Data is kept in target/bench until the next start.
 """
@@ -24,7 +24,11 @@ from statistics import median
 
 from targets import BINARY, ROOT, START, WORK, run, serving, simulated, tell
 
-COLUMNS = "ts, kw, hour, meter, upload, row_number, flags"
+READING = "ts, kw, hour, meter, upload, row_number, flags"
+OTHERS = {
+    "t_error": ("upload, row_number, meter, meter_text, ts, hour, kw, reason, flags, status, raw", "upload, row_number"),
+    "t_superseded": ("upload, row_number, meter, ts, kw, flags", "upload, row_number"),
+}
 
 
 class Server:
@@ -57,25 +61,28 @@ def ingest(folder: Path, files: list[Path]) -> float:
     return run(["--home", folder, "ingest", *files])[0]
 
 
-def copied(server: Server, schema: str) -> tuple[float, int]:
-    """The readings of a schema copied into empty partitions of another with the same keys: seconds and rows."""
+def copied(server: Server, schema: str) -> dict[str, tuple[float, int]]:
+    """The rows of a schema copied into empty tables of another with the same indexes: seconds and rows of each."""
     named = f"SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{schema}' AND c.relkind = 'r' AND c.relname LIKE 't\\_reading\\_%'"
-    seconds, rows = 0.0, 0
     server.sql("DROP SCHEMA IF EXISTS plain CASCADE; CREATE SCHEMA plain")
     server.sql(f"CREATE TABLE plain.t_reading (LIKE {schema}.t_reading INCLUDING INDEXES) PARTITION BY RANGE (ts)")
-    for table in server.sql(named).split():
+    tables = {table: (READING, "hour, meter, ts") for table in server.sql(named).split()} | OTHERS
+    took = {}
+    for table, (columns, order) in tables.items():
         data = WORK / f"{table}.bin"
-        server.sql(f"\\copy (SELECT {COLUMNS} FROM {schema}.{table} ORDER BY hour, meter, ts) TO '{data}' WITH (FORMAT binary)")
-        bound = server.sql(f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = '{schema}.{table}'::regclass")
-        server.sql(f"CREATE TABLE plain.{table} PARTITION OF plain.t_reading {bound}")
+        server.sql(f"\\copy (SELECT {columns} FROM {schema}.{table} ORDER BY {order}) TO '{data}' WITH (FORMAT binary)")
+        if table in OTHERS:
+            server.sql(f"CREATE TABLE plain.{table} (LIKE {schema}.{table} INCLUDING INDEXES)")
+        else:
+            bound = server.sql(f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = '{schema}.{table}'::regclass")
+            server.sql(f"CREATE TABLE plain.{table} PARTITION OF plain.t_reading {bound}")
         server.sql("CHECKPOINT")
         began = time.perf_counter()
-        server.sql(f"\\copy plain.{table} ({COLUMNS}) FROM '{data}' WITH (FORMAT binary)")
-        seconds += time.perf_counter() - began
-        rows += int(server.sql(f"SELECT count(*) FROM plain.{table}"))
+        server.sql(f"\\copy plain.{table} ({columns}) FROM '{data}' WITH (FORMAT binary)")
+        took[table] = (time.perf_counter() - began, int(server.sql(f"SELECT count(*) FROM plain.{table}")))
         data.unlink()
     server.sql("DROP SCHEMA plain CASCADE")
-    return seconds, rows
+    return took
 
 
 def day(server: Server, meters: int, rounds: int) -> None:
@@ -84,11 +91,13 @@ def day(server: Server, meters: int, rounds: int) -> None:
         folder = home("day", server)
         server.sql("DROP SCHEMA IF EXISTS day CASCADE; CHECKPOINT")
         seconds = ingest(folder, files)
-        total, stored = (int(n) for n in server.sql("SELECT sum(rows), sum(stored) FROM day.uploads").split("|"))
-        plain, rows = copied(server, "day")
-        assert rows == stored, (rows, stored)
-        ratios.append(plain / rows / (seconds / total))
-        print(f"round {turn + 1}: {total:,} rows ingested in {seconds:.2f} s, {rows:,} readings copied in {plain:.2f} s: "
+        total = int(server.sql("SELECT sum(rows) FROM day.uploads"))
+        took = copied(server, "day")
+        plain, rows = (sum(column) for column in zip(*took.values()))
+        assert rows == total, (rows, total)
+        ratios.append(plain / seconds)
+        parts = ", ".join(f"{table} {one:.2f} s for {rows:,}" for table, (one, rows) in took.items())
+        print(f"round {turn + 1}: {total:,} rows ingested in {seconds:.2f} s, copied in {plain:.2f} s ({parts}): "
               f"{ratios[-1]:.0%} of the rate of COPY", flush=True)
         shutil.rmtree(folder)
     tell("day", f"{median(ratios):.0%} of the rate of a plain binary COPY (median of {rounds})")

@@ -270,7 +270,7 @@ impl Reader {
             }
             (Plan::Seek, Db::Postgres(_)) => {
                 let meters = Value::Ints(meters.iter().map(|meter| meter.0.into()).collect());
-                let range = [from.micros().into(), to.micros().into(), meters];
+                let range = [hours.0.into(), hours.1.into(), meters];
                 self.db().all(&waiting(SERVER_WAITING), &range, rows::quarantined)?
             }
             (Plan::Scan, _) => {
@@ -394,8 +394,9 @@ const METER_WAITING: &str = "t_hour h CROSS JOIN t_error e ON e.hour = h.hour
 /// Where the queue's entries of all meters in the hours `?1` to `?2` are.
 const HOURS_WAITING: &str = "t_error e WHERE e.hour BETWEEN ?1 AND ?2 AND e.meter IS NOT NULL";
 
-/// Where those of meters `?3` with `?1 <= ts < ?2` are in a server.
-const SERVER_WAITING: &str = "t_error e WHERE e.ts >= ?1 AND e.ts < ?2 AND e.meter = ANY(?3)";
+/// Where those of meters `?3` are in a server.
+const SERVER_WAITING: &str = "t_hour h CROSS JOIN LATERAL (SELECT * FROM t_error x WHERE x.hour = h.hour
+        AND x.meter = ANY(?3) OFFSET 0) e WHERE h.hour BETWEEN ?1 AND ?2";
 
 /// The statements of this module, for the test that none of them reads all readings.
 #[cfg(test)]

@@ -252,11 +252,14 @@ pub(super) fn server_hint(fault: &PostgresFault) -> &'static str {
         };
     };
     match error.code() {
+        None if error.to_string().starts_with("error performing TLS handshake") => {
+            "the server's certificate must be signed by who is trusted (`sslrootcert` in `[store] url` adds one) and name the host as the URL does"
+        }
         None if passes(fault) => {
             "check that the server runs and that `[store] url` leads to it; it is tried again by itself"
         }
         Some(state) if state.code().starts_with("28") => {
-            "check user and password: `password_file` of `[store]`, or the variable PGPASSWORD"
+            "check user and password (`password_file` of `[store]`, or the variable PGPASSWORD), and `sslmode` in `url` where the server wants encryption"
         }
         Some(&SqlState::UNDEFINED_DATABASE) => "make the database first: `createdb NAME`",
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {

@@ -155,16 +155,25 @@ pub(super) fn updated(
     ]
 }
 
+macro_rules! recall {
+    ($hour:literal, $of_ts:literal) => {
+        concat!(
+            "INSERT INTO t_error (upload, row_number, meter, meter_text, ts, kw, reason, flags, status, raw",
+            $hour,
+            ") SELECT upload, row_number, CASE WHEN meter_text IS NULL THEN meter END, meter_text, ts, kw,
+                 reason, flags, status, raw",
+            $of_ts,
+            " FROM t_decision WHERE upload = ?1 AND row_number = ?2"
+        )
+    };
+}
+/// Where the hour is a virtual column, and where it is not.
+const RECALL: &str = recall!("", "");
+const SERVER_RECALL: &str = recall!(", hour", ", floor(extract(epoch FROM ts) / 3600)::int");
+
 /// Brings the entry of a decided row back as its decision keeps it; false where none does.
 pub(super) fn recall(db: &Db, row: RowId) -> Result<bool, Fault> {
-    let recalled = db.execute(
-        "INSERT INTO t_error (upload, row_number, meter, meter_text, ts, kw, reason, flags, status, raw)
-         SELECT upload, row_number, CASE WHEN meter_text IS NULL THEN meter END, meter_text, ts, kw, reason,
-             flags, status, raw
-         FROM t_decision WHERE upload = ?1 AND row_number = ?2",
-        params![row.0, row.1],
-    )?;
-    Ok(recalled == 1)
+    Ok(db.execute(db.choose(RECALL, SERVER_RECALL), params![row.0, row.1])? == 1)
 }
 
 fn disposition(db: &Db, decision: &Decision) -> Result<Disposition, Fault> {

@@ -9,5 +9,6 @@ mod outages;
 mod owners;
 mod same;
 mod server;
+mod tls;
 #[path = "../common/world.rs"]
 mod world;

@@ -1,5 +1,7 @@
 //! A server that stops, flaps, cuts connections and answers late: the same state afterwards, nothing lost,
 //! nothing a dead letter.
+//!
+//! `GREENSTREAM_OUTAGE_SECONDS` says how long the server is stopped (5), `GREENSTREAM_FLAPS` how often (10).
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,8 +13,8 @@ use crate::server::{Cutter, Server};
 const RESUMES_WITHIN: Duration = Duration::from_secs(30);
 
 fn text(number: usize) -> String {
-    let (hour, quarter) = (number / 4, number % 4 * 15);
-    let row = |meter: usize| format!("M{meter},2026-03-02T{hour:02}:{quarter:02}:00Z,1.5,kW\n");
+    let (day, hour, quarter) = (2 + number / 96, number / 4 % 24, number % 4 * 15);
+    let row = |meter: usize| format!("M{meter},2026-03-{day:02}T{hour:02}:{quarter:02}:00Z,1.5,kW\n");
     HEADER.to_owned() + &(0..50).map(row).collect::<String>()
 }
 
@@ -20,6 +22,11 @@ fn send(home: &Home, number: usize) {
     let hidden = home.path().join("inbox").join(format!(".{number:02}.csv"));
     fs::write(&hidden, text(number)).unwrap();
     fs::rename(hidden, home.path().join("inbox").join(format!("{number:02}.csv"))).unwrap();
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's size is chosen by its caller")]
+fn asked(name: &str, usual: usize) -> usize {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
 
 fn done(service: &Serving) -> Option<u64> {
@@ -61,30 +68,36 @@ fn while_the_server_is_stopped_uploads_land_and_wait() {
     let server = Server::start();
     let (home, service) = served(&server, "");
     server.halt("immediate");
-    (1..6).for_each(|number| send(&home, number));
+    let seconds = asked("GREENSTREAM_OUTAGE_SECONDS", 5);
+    for number in 1..=seconds {
+        send(&home, number);
+        std::thread::sleep(Duration::from_secs(1));
+    }
     eventually("the files land all the while", || {
         (fs::read_dir(home.path().join("inbox")).unwrap().count() == 0).then_some(())
     });
     eventually("the service says so", || (!service.get("/readyz").0.contains("200")).then_some(()));
     assert!(service.get("/").0.contains("503"));
-    std::thread::sleep(Duration::from_secs(5));
     server.resume();
-    resumes(&service, 6);
-    ends_whole(&home, service, 6);
+    let uploads = u64::try_from(seconds).unwrap() + 1;
+    resumes(&service, uploads);
+    ends_whole(&home, service, uploads);
 }
 
 #[test]
 fn a_server_that_flaps_under_load_holds_nothing_up_for_good() {
     let server = Server::start();
     let (home, service) = served(&server, "[sizes]\ncommit_rows = 50\n");
-    for flap in 1..=10 {
+    let flaps = asked("GREENSTREAM_FLAPS", 10);
+    for flap in 1..=flaps {
         send(&home, flap);
         server.halt(if flap % 2 == 0 { "fast" } else { "immediate" });
         server.resume();
-        send(&home, 20 + flap);
+        send(&home, flaps + flap);
     }
-    resumes(&service, 21);
-    ends_whole(&home, service, 21);
+    let uploads = 2 * u64::try_from(flaps).unwrap() + 1;
+    resumes(&service, uploads);
+    ends_whole(&home, service, uploads);
 }
 
 #[test]

@@ -117,3 +117,59 @@ fn a_password_is_asked_for_by_its_file_and_told_nowhere() {
     let refused = home.run(&["check-config"]).exits(78);
     assert!(!format!("{}{}", refused.out, refused.err).contains("s3cret"), "{refused:?}");
 }
+
+#[test]
+fn a_schema_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
+    let server = Server::start();
+    let home = on_server(&server, "older");
+    ingest(&home, "first", &first_files());
+    let mut admin = server.client();
+    admin
+        .batch_execute(
+            "SET search_path = older;
+             DROP VIEW error_queue, measured;
+             ALTER TABLE t_error DROP COLUMN hour;
+             ALTER TABLE t_error ADD COLUMN hour int GENERATED ALWAYS AS
+                 (floor(extract(epoch FROM ts - timestamptz '1970-01-01 00:00:00+00') / 3600)::int) STORED;
+             CREATE INDEX t_error_hour ON t_error (hour, meter);
+             CREATE INDEX t_error_meter ON t_error (meter, ts) WHERE meter IS NOT NULL;
+             UPDATE t_store SET version = 1",
+        )
+        .unwrap();
+    home.run(&["export", "error-queue"]).exits(74).says("has schema version 1");
+    ingest(&home, "second", &second_files());
+    let version: i32 = admin.query_one("SELECT version FROM t_store", &[]).unwrap().get(0);
+    assert_eq!(version, 2);
+    let index = admin.query_one("SELECT to_regclass('t_error_meter') IS NULL", &[]).unwrap();
+    assert!(index.get::<_, bool>(0), "the index that nothing uses is gone");
+    home.is_whole();
+    let file = crate::world::new_home();
+    ingest(&file, "first", &first_files());
+    ingest(&file, "second", &second_files());
+    assert_eq!(home.text("error-queue"), file.text("error-queue"));
+}
+
+#[test]
+fn a_meter_of_the_error_queue_costs_one_seek_an_hour() {
+    let server = Server::start();
+    let home = on_server(&server, "plans");
+    ingest(&home, "first", &first_files());
+    let mut admin = server.client();
+    // as after a month, once the server has looked at its tables
+    admin
+        .batch_execute(
+            "SET search_path = plans;
+             INSERT INTO t_hour SELECT h, to_timestamp(h * 3600::float8), to_timestamp((h + 1) * 3600::float8),
+                     (to_timestamp(h * 3600::float8) AT TIME ZONE 'UTC')::date
+                 FROM generate_series(400000, 400720) h;
+             INSERT INTO t_error SELECT 1000, n, n % 50000, NULL, to_timestamp((400000 + n / 1400) * 3600::float8),
+                     5, 11, 0, 0, 'a line of an upload', 400000 + n / 1400
+                 FROM generate_series(1, 1000000) n;
+             ANALYZE t_error, t_hour, t_meter",
+        )
+        .unwrap();
+    let plan = admin.query("EXPLAIN SELECT * FROM plans.error_queue WHERE meter_id = 'A'", &[]).unwrap();
+    let plan: String = plan.iter().map(|row| row.get::<_, String>(0) + "\n").collect();
+    assert!(plan.contains("Index Cond: ((hour = h.hour) AND (meter = m.id))"), "{plan}");
+    assert!(!plan.contains("Seq Scan on t_error"), "{plan}");
+}

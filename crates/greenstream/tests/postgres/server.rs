@@ -25,7 +25,18 @@ fn script(args: &[&str]) -> String {
 impl Server {
     /// With fsync: for tests that stop it in the middle.
     pub fn start() -> Server {
-        let said = script(&["start"]);
+        Server::start_as(&["start"])
+    }
+
+    /// One that takes encrypted connections only, and the file of whom to trust.
+    pub fn start_encrypted() -> (Server, String) {
+        let server = Server::start_as(&["start", "--tls"]);
+        let root = server.folder.clone() + "/root.crt";
+        (server, root)
+    }
+
+    fn start_as(args: &[&str]) -> Server {
+        let said = script(args);
         let (folder, url) = said.trim().split_once(' ').unwrap();
         Server { folder: folder.to_owned(), url: url.to_owned() }
     }

@@ -3,6 +3,7 @@
 
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
@@ -10,9 +11,11 @@ use serde_json::{Value, json};
 
 use super::Meaning;
 use crate::cli::{Cli, Code, Failure};
-use crate::config::{Address, File};
+use crate::config::{Address, ConfigError, File};
 use crate::objects::{self, Place};
 use crate::outage::free_bytes;
+use crate::process::with_causes;
+use crate::store::Store;
 use crate::{text, web};
 
 /// Who has not answered by then is away.
@@ -57,11 +60,7 @@ static CHECKS: [Check; 10] = [
         place: |asked| named(&asked.file().archive.url),
         ask: |asked| objects(asked, &asked.file().archive.url),
     },
-    Check {
-        service: "database",
-        place: |asked| named(&asked.file().store.url),
-        ask: |asked| address(asked.file().store.url.as_ref(), 5432),
-    },
+    Check { service: "database", place: |asked| named(&asked.file().store.url), ask: database },
     Check { service: "queue", place: |asked| named(&asked.file().trigger.sqs.queue_url), ask: queue },
     Check {
         service: "stream",
@@ -200,13 +199,32 @@ fn objects(asked: &Asked, address: &Option<Address>) -> Result<String, Wrong> {
     let Some(address) = address else { return Ok(String::new()) };
     let mut settings = asked.file().objects.settings(None);
     (settings.retries_max, settings.request_seconds) = (0, ANSWER_TIME_MAX.as_secs());
-    let refused = |error: objects::Error| wrong(crate::process::with_causes(&error), error.hint());
+    let refused = |error: objects::Error| wrong(with_causes(&error), error.hint());
     match Place::open(address, &settings).map_err(refused)? {
         Place::Folder(path) => folder(&path),
         Place::Bucket(bucket) => {
             bucket.list("check-config/", None).map_err(refused)?;
             Ok("lists its objects".to_owned())
         }
+    }
+}
+
+/// A server: that it lets us in as the program would go in, with its certificate, user and schema. One that takes
+/// the connection and then says nothing is away, too.
+fn database(asked: &Asked) -> Result<String, Wrong> {
+    address(asked.file().store.url.as_ref(), 5432)?;
+    let failed = |error: ConfigError| wrong(error.to_string(), error.hint.clone());
+    let Some(place) = asked.meaning.config.database().map_err(failed)? else { return Ok(String::new()) };
+    let (send, answer) = mpsc::channel();
+    std::thread::spawn(move || send.send(Store::is_at(&place)));
+    let Ok(answer) = answer.recv_timeout(ANSWER_TIME_MAX) else {
+        let hint = "check what listens there: a PostgreSQL server answers at once";
+        return Err(wrong("it takes connections and does not answer", hint));
+    };
+    match answer {
+        Ok(true) => Ok("lets us in, and has our tables".to_owned()),
+        Ok(false) => Ok("lets us in; our tables are made at the first start".to_owned()),
+        Err(error) => Err(wrong(with_causes(&error), error.hint())),
     }
 }
 

@@ -20,7 +20,7 @@ const END: i16 = -1;
 pub(super) const READING_COLUMNS: &str = "ts, kw, hour, meter, upload, row_number, flags";
 /// Columns of [`entry`], in its order.
 pub(super) const ERROR_COLUMNS: &str =
-    "upload, row_number, meter, meter_text, ts, kw, reason, flags, status, raw";
+    "upload, row_number, meter, meter_text, ts, hour, kw, reason, flags, status, raw";
 /// Columns of [`loser`], in its order.
 pub(super) const SUPERSEDED_COLUMNS: &str = "upload, row_number, meter, ts, kw, flags";
 
@@ -63,7 +63,7 @@ pub(super) fn reading(copy: &mut Copy<'_, '_>, (meter, reading): &(Meter, Readin
 
 /// An entry of the error queue.
 pub(super) fn entry(copy: &mut Copy<'_, '_>, entry: &Entry<'_>) {
-    copy.row(10);
+    copy.row(11);
     copy.int4(entry.row.0);
     copy.int4(entry.row.1);
     match entry.meter {
@@ -75,8 +75,14 @@ pub(super) fn entry(copy: &mut Copy<'_, '_>, entry: &Entry<'_>) {
         None => copy.null(),
     }
     match entry.ts {
-        Some(ts) => copy.ts(ts),
-        None => copy.null(),
+        Some(ts) => {
+            copy.ts(ts);
+            copy.hour(ts);
+        }
+        None => {
+            copy.null();
+            copy.null();
+        }
     }
     copy.power(entry.kw);
     copy.int2(entry.reason.code().into());

@@ -81,23 +81,6 @@ impl<'c> Tables<'c> {
         Ok(None)
     }
 
-    /// Changes readings that are stored, day by day; the place of the first that is not.
-    fn change_known(
-        &self,
-        readings: &[(Meter, Reading)],
-        change: fn(&Columns, &Session, &str) -> Result<u64, Fault>,
-    ) -> Result<Option<usize>, Fault> {
-        self.by_day(readings, |day, partition| {
-            let columns = Columns::of(day.iter());
-            // before it is changed: what is removed cannot be found afterwards
-            let missing = columns.first(self.session, partition, false)?;
-            if missing.is_none() {
-                change(&columns, self.session, partition)?;
-            }
-            Ok(missing)
-        })
-    }
-
     /// Removes rows by their ids; those that were there.
     fn take_out(&self, table: &str, rows: &[RowId]) -> Result<FxHashSet<RowId>, Fault> {
         let ids = RowIds::of(rows.iter().copied());
@@ -153,11 +136,26 @@ impl commit::Tables for Tables<'_> {
     }
 
     fn update(&mut self, readings: &[(Meter, Reading)]) -> Result<Option<usize>, Fault> {
-        self.change_known(readings, Columns::update)
+        self.by_day(readings, |day, partition| {
+            let columns = Columns::of(day.iter());
+            let updated = columns.update(self.session, partition)?;
+            if usize::try_from(updated).is_ok_and(|updated| updated == day.len()) {
+                return Ok(None);
+            }
+            columns.first(self.session, partition, false)
+        })
     }
 
     fn delete(&mut self, readings: &[(Meter, Reading)]) -> Result<Option<usize>, Fault> {
-        self.change_known(readings, Columns::delete)
+        self.by_day(readings, |day, partition| {
+            let columns = Columns::of(day.iter());
+            // asked before, for what is removed cannot be found afterwards
+            let missing = columns.first(self.session, partition, false)?;
+            if missing.is_none() {
+                columns.delete(self.session, partition)?;
+            }
+            Ok(missing)
+        })
     }
 
     fn enter(&mut self, entries: &[Entry<'_>]) -> Result<Option<usize>, Fault> {

@@ -26,6 +26,9 @@ pub(super) const NAMES: [&str; 9] = [
 const READINGS: &str =
     "t_hour h JOIN t_reading r ON r.hour = h.hour AND r.ts >= h.begin_at AND r.ts < h.end_at";
 
+/// How hours lead to entries of the error queue whose meter is known.
+const WAITING: &str = "t_hour h JOIN t_error e ON e.hour = h.hour JOIN t_meter m ON m.id = e.meter";
+
 /// Drops every view and makes it again.
 pub(super) fn make_anew() -> String {
     let selects = [
@@ -109,7 +112,7 @@ fn measured() -> String {
          WHERE r.flags & {missing} = 0
          UNION ALL
          SELECT m.meter_id, e.ts, {kw}, {flags}, true, e.upload, e.row_number{columns}, {date}
-         FROM t_error e JOIN t_meter m ON m.id = e.meter WHERE e.status = 0 AND e.reason = {outlier}",
+         FROM {WAITING} WHERE e.status = 0 AND e.reason = {outlier}",
         accepted = reading_columns(", false AS under_review"),
         missing = bit(Flag::MissingValue),
         kw = kw("e.kw"),
@@ -125,7 +128,7 @@ fn error_queue() -> String {
     let columns = |meter: &str| {
         format!(
             "SELECT e.upload, e.row_number, {meter} AS meter_id, e.ts, {kw}, {reason} AS reason, \
-             {flags} AS flags, e.raw, {status} AS status{columns}, {date} FROM t_error e",
+             {flags} AS flags, e.raw, {status} AS status{columns}, {date} FROM",
             kw = kw("e.kw"),
             reason = cases("e.reason", Reason::ALL.map(|reason| (reason.code(), reason.name()))),
             flags = flags("e.flags"),
@@ -136,7 +139,7 @@ fn error_queue() -> String {
         )
     };
     format!(
-        "{} JOIN t_meter m ON m.id = e.meter UNION ALL {} WHERE e.meter IS NULL",
+        "{} {WAITING} UNION ALL {} t_error e WHERE e.meter IS NULL",
         columns("m.meter_id"),
         columns("e.meter_text")
     )
