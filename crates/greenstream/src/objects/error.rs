@@ -107,7 +107,7 @@ impl Error {
             StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => Kind::Unsupported,
             _ => Kind::Away,
         };
-        Error::Store { action, object, kind, source: Told::new(&source.to_string()) }
+        Error::Store { action, object, kind, source: told(source) }
     }
 
     pub(super) fn of_kind(action: &'static str, object: String, kind: Kind, problem: &str) -> Error {

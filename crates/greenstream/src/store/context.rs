@@ -350,12 +350,26 @@ const FIRST_MEASURED: &str = "SELECT r.hour, r.at, r.kw, r.flags, r.upload, r.ro
     FROM t_hour h CROSS JOIN t_reading r ON r.hour = h.hour
     WHERE h.hour BETWEEN ?2 AND ?3 AND r.meter = ?1 AND r.flags & 32 = 0 ORDER BY h.hour, r.at";
 
+/// The range of instants of the hours `?2` to `?3`, which leaves their days' partitions once for the whole
+/// statement; by the hours alone each of them would choose among all days. Hours beyond what a server takes for
+/// an instant (4713 BC) hold nothing.
+macro_rules! within_days {
+    () => {
+        "x.ts >= to_timestamp(greatest(?2::int, -50000000) * 3600::float8)
+         AND x.ts < to_timestamp((least(?3::int, 50000000) + 1) * 3600::float8)"
+    };
+}
+
 /// The readings of meters `?1` in the hours `?2` to `?3` of a server. The hours lead as in a file, each into
 /// the one partition that its day is; `OFFSET 0` keeps the planner from another way.
-const SERVER_SEEK: &str = "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number, r.meter
+const SERVER_SEEK: &str = concat!(
+    "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number, r.meter
     FROM t_hour h CROSS JOIN LATERAL (SELECT * FROM t_reading x WHERE x.hour = h.hour
-        AND x.ts >= h.begin_at AND x.ts < h.end_at AND x.meter = ANY(?1) OFFSET 0) r
-    WHERE h.hour BETWEEN ?2 AND ?3 ORDER BY r.meter, r.ts";
+        AND x.ts >= h.begin_at AND x.ts < h.end_at AND ",
+    within_days!(),
+    " AND x.meter = ANY(?1) OFFSET 0) r
+    WHERE h.hour BETWEEN ?2 AND ?3 ORDER BY r.meter, r.ts"
+);
 
 const SERVER_HOUR_ROWS: &str =
     "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number, r.meter FROM t_reading r
@@ -363,26 +377,32 @@ const SERVER_HOUR_ROWS: &str =
         AND r.ts < to_timestamp((?1::float8 + 1) * 3600) ORDER BY r.meter, r.ts";
 
 macro_rules! one_of_meter {
-    ($terms:literal, $order:literal) => {
+    ([$($terms:tt)*], $order:literal) => {
         concat!(
             "SELECT r.ts, 0, r.kw, r.flags, r.upload, r.row_number
              FROM t_hour h CROSS JOIN LATERAL (SELECT * FROM t_reading x WHERE x.hour = h.hour
                  AND x.ts >= h.begin_at AND x.ts < h.end_at AND x.meter = ?1 ",
-            $terms,
+            $($terms)*,
             " OFFSET 0) r WHERE ",
             $order
         )
     };
 }
 
-const SERVER_LAST_MEASURED: &str =
-    one_of_meter!("AND x.flags & 32 = 0", "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour DESC, r.ts DESC");
-const SERVER_FIRST_MEASURED: &str =
-    one_of_meter!("AND x.flags & 32 = 0", "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour, r.ts");
-pub(super) const SERVER_LAST_READING: &str =
-    one_of_meter!("", "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour DESC, r.ts DESC LIMIT 1");
+const SERVER_LAST_MEASURED: &str = one_of_meter!(
+    ["AND x.flags & 32 = 0 AND ", within_days!()],
+    "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour DESC, r.ts DESC"
+);
+const SERVER_FIRST_MEASURED: &str = one_of_meter!(
+    ["AND x.flags & 32 = 0 AND ", within_days!()],
+    "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour, r.ts"
+);
+pub(super) const SERVER_LAST_READING: &str = one_of_meter!(
+    ["AND ", within_days!()],
+    "h.hour BETWEEN ?2 AND ?3 ORDER BY h.hour DESC, r.ts DESC LIMIT 1"
+);
 pub(super) const SERVER_NEWEST_STORED: &str =
-    one_of_meter!("", "true ORDER BY h.hour DESC, r.ts DESC LIMIT 1");
+    one_of_meter!([""], "true ORDER BY h.hour DESC, r.ts DESC LIMIT 1");
 
 // the bit in the statements above
 const _: () = assert!(1 << Flag::MissingValue as u8 == 32);
