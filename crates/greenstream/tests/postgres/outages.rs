@@ -1,13 +1,15 @@
 //! A server that stops, flaps, cuts connections and answers late: the same state afterwards, nothing lost,
 //! nothing a dead letter.
 //!
-//! `GREENSTREAM_OUTAGE_SECONDS` says how long the server is stopped (5), `GREENSTREAM_FLAPS` how often (10).
+//! `GREENSTREAM_OUTAGE_SECONDS` says how long the server is stopped (5), `GREENSTREAM_FLAPS` how often (10),
+//! `GREENSTREAM_ANSWER_MS` how slow it is (100).
 
 use std::fs;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::common::{HEADER, Home, Serving, eventually};
-use crate::server::{Cutter, Server};
+use crate::server::{Between, Server};
 
 /// Everything goes on alone so soon after the world is mended.
 const RESUMES_WITHIN: Duration = Duration::from_secs(30);
@@ -133,24 +135,58 @@ fn statements_that_take_too_long_are_waited_out() {
     ends_whole(&home, service, 4);
 }
 
-/// The server commits and the answer is lost: whether it was done, only the database knows.
-#[test]
-fn a_connection_that_is_cut_right_after_commit_was_sent_doubles_nothing() {
-    let server = Server::start();
-    let cutter = Cutter::before(&server, 0);
-    let url = server.url.replace(&format!(":{}/", server.port()), &format!(":{}/", cutter.port));
+/// A home on the server by a way that can be broken, in schema `out`.
+fn by_way_of(server: &Server) -> (Home, Between) {
+    let between = Between::before(server);
+    let url = server.url.replace(&format!(":{}/", server.port()), &format!(":{}/", between.port));
     let home = Home::new();
     home.configure(
         "greenstream.toml",
         &format!("[store]\nurl = \"{url}?schema=out\"\n[sizes]\ncommit_rows = 50\n"),
     );
+    (home, between)
+}
+
+/// Each answer takes `GREENSTREAM_ANSWER_MS` (100).
+#[test]
+fn a_server_that_takes_its_time_for_each_answer_is_waited_for() {
+    let server = Server::start();
+    let (home, between) = by_way_of(&server);
     let service = home.serve();
-    cutter.cuts.store(8, std::sync::atomic::Ordering::SeqCst);
+    send(&home, 0);
+    eventually("the first upload is done", || (done(&service) == Some(1)).then_some(()));
+    let answer = u64::try_from(asked("GREENSTREAM_ANSWER_MS", 100)).unwrap();
+    between.faults.answer_ms.store(answer, Ordering::SeqCst);
+    (1..4).for_each(|number| send(&home, number));
+    let mut admin = server.client();
+    let mut is_done = || {
+        let count = "SELECT count(*) FROM out.uploads WHERE status = 'done'";
+        admin.query_one(count, &[]).unwrap().get::<_, i64>(0) == 4
+    };
+    let began = Instant::now();
+    while !is_done() {
+        assert!(
+            began.elapsed() < Duration::from_millis(500 * answer),
+            "three uploads take more than 500 answers"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("three uploads in {:.1} s", began.elapsed().as_secs_f64());
+    between.faults.answer_ms.store(0, Ordering::SeqCst);
+    ends_whole(&home, service, 4);
+}
+
+/// The server commits and the answer is lost: whether it was done, only the database knows.
+#[test]
+fn a_connection_that_is_cut_right_after_commit_was_sent_doubles_nothing() {
+    let server = Server::start();
+    let (home, between) = by_way_of(&server);
+    let service = home.serve();
+    between.faults.cuts.store(8, Ordering::SeqCst);
     for number in 0..12 {
         send(&home, number);
         eventually("it is done", || (done(&service) >= Some(number as u64 + 1)).then_some(()));
     }
-    let left = cutter.cuts.load(std::sync::atomic::Ordering::SeqCst);
-    assert_eq!(left, 0, "cuts that were never made");
+    assert_eq!(between.faults.cuts.load(Ordering::SeqCst), 0, "cuts that were never made");
     ends_whole(&home, service, 12);
 }

@@ -1,11 +1,12 @@
-//! A real server of a test's own, and a way to it that can be cut.
+//! A real server of a test's own, and a way to it that can be cut or slow.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use postgres::{Client, NoTls};
 
@@ -70,46 +71,54 @@ impl Drop for Server {
     }
 }
 
-/// Hands on what client and server say to each other, until a client says COMMIT: a number of times the server
-/// still hears it, and the client never hears the answer.
-pub struct Cutter {
+/// Hands on what clients and a server say to each other, with the faults that it is told to make.
+pub struct Between {
     pub port: u16,
-    pub cuts: Arc<AtomicU32>,
+    pub faults: Arc<Faults>,
     stop: Arc<AtomicBool>,
 }
 
-impl Cutter {
-    pub fn before(server: &Server, cuts: u32) -> Cutter {
+/// What goes wrong between clients and a server.
+#[derive(Default)]
+pub struct Faults {
+    /// So many times the server still hears COMMIT, and the client never hears the answer.
+    pub cuts: AtomicU32,
+    /// How long each answer takes on its way, in milliseconds.
+    pub answer_ms: AtomicU64,
+}
+
+impl Between {
+    pub fn before(server: &Server) -> Between {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (left, stop) = (Arc::new(AtomicU32::new(cuts)), Arc::new(AtomicBool::new(false)));
-        let (cuts, stopped, target) = (Arc::clone(&left), Arc::clone(&stop), server.port());
+        let (faults, stop) = (Arc::new(Faults::default()), Arc::new(AtomicBool::new(false)));
+        let (shared, stopped, target) = (Arc::clone(&faults), Arc::clone(&stop), server.port());
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (client, cuts) = (client.unwrap(), Arc::clone(&cuts));
-                std::thread::spawn(move || hand_on(client, target, &cuts));
+                let (client, faults) = (client.unwrap(), Arc::clone(&shared));
+                std::thread::spawn(move || hand_on(client, target, &faults));
             }
         });
-        Cutter { port, cuts: left, stop }
+        Between { port, faults, stop }
     }
 }
 
-impl Drop for Cutter {
+impl Drop for Between {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
     }
 }
 
-fn hand_on(mut client: TcpStream, target: u16, cuts: &AtomicU32) {
+fn hand_on(mut client: TcpStream, target: u16, faults: &Arc<Faults>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)) else { return };
     let is_cut = Arc::new(AtomicBool::new(false));
     let back = {
         let (mut server, mut client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        let is_cut = Arc::clone(&is_cut);
+        let (is_cut, faults) = (Arc::clone(&is_cut), Arc::clone(faults));
         std::thread::spawn(move || {
             let mut bytes = [0; 65_536];
             while let Ok(length @ 1..) = server.read(&mut bytes) {
@@ -117,6 +126,7 @@ fn hand_on(mut client: TcpStream, target: u16, cuts: &AtomicU32) {
                     // the server has answered, so the commit is done
                     break;
                 }
+                std::thread::sleep(Duration::from_millis(faults.answer_ms.load(Ordering::SeqCst)));
                 if client.write_all(&bytes[..length]).is_err() {
                     break;
                 }
@@ -128,7 +138,7 @@ fn hand_on(mut client: TcpStream, target: u16, cuts: &AtomicU32) {
     while let Ok(length @ 1..) = client.read(&mut bytes) {
         let says_commit = bytes[..length].windows(7).any(|word| word == b"COMMIT\0");
         let take = |left: u32| left.checked_sub(1);
-        if says_commit && cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok() {
+        if says_commit && faults.cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok() {
             is_cut.store(true, Ordering::SeqCst);
         }
         if server.write_all(&bytes[..length]).is_err() {

@@ -193,6 +193,20 @@ fn reachability_asks_everything_that_is_named_and_tells_all_that_does_not_answer
 }
 
 #[test]
+fn a_database_that_takes_connections_and_says_nothing_is_told_as_away() {
+    let home = Home::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    home.configure(
+        "greenstream.toml",
+        &format!("[store]\nurl = \"postgresql://gs@{address}/m\"\n[serve]\nlisten = \"127.0.0.1:0\"\n"),
+    );
+    let done = home.run(&["check-config", "--level", "reachability"]).exits(78);
+    assert_eq!(findings(&done), 1, "{}", done.err);
+    assert!(done.err.contains("database: it takes connections and does not answer"), "{}", done.err);
+}
+
+#[test]
 fn a_service_that_runs_is_well_and_one_that_does_not_is_not() {
     let home = Home::new();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
