@@ -97,7 +97,10 @@ impl Table {
         let mut before = lines.iter().take(first).rev();
         let Some(mut line) = before.next() else { return };
         let has_units = line.fields.len() >= 2 && line.fields.iter().all(|field| is_unit_mark(field));
-        let above = before.next().filter(|above| has_units && above.fields.len() == line.fields.len());
+        // a line of units is passed over by how it begins, and the header must not begin so
+        let above = before.next().filter(|above| {
+            has_units && above.fields.len() == line.fields.len() && !above.text.starts_with(line.text)
+        });
         if let Some(above) = above {
             self.units = line.fields.clone();
             line = above;
@@ -300,6 +303,17 @@ mod tests {
         );
         assert!(table.has_header && table.skip.is_empty(), "{:?}", table.skip);
         assert_eq!((table.rows.len(), table.odd_lines.len()), (4, 1));
+    }
+
+    #[test]
+    fn a_line_of_units_that_the_header_begins_with_is_not_passed_over() {
+        let rows = "01.02.2026;00:00;0,125;W\n01.02.2026;00:15;0,250;W\n01.02.2026;00:30;1,5;W\n";
+        let table = read(&format!(";;[kWh];Status\n;;[kWh];\n{rows}"));
+        let header = table.names.join(";");
+        assert!(table.has_header && !table.skip.iter().any(|start| header.starts_with(start)), "{table:?}");
+        assert_eq!(table.rows.len(), 3);
+        let units = read(&format!("Datum;Zeit;Wert;Status\n;;[kWh];\n{rows}"));
+        assert_eq!((units.skip.as_slice(), units.names[2].as_str()), (&[";;[kWh];".to_owned()][..], "Wert"));
     }
 
     #[test]
