@@ -111,8 +111,12 @@ impl Table {
             self.units = Vec::new();
             return;
         }
-        self.has_header = line.fields.len() == width;
-        if !self.has_header {
+        // decoding takes one carriage return for a part of the line's end, and any other for a part of a name
+        let is_torn = line.text.contains('\r');
+        self.has_header = line.fields.len() == width && !is_torn;
+        if is_torn {
+            self.names_unused = Some("the header has a carriage return within its line");
+        } else if !self.has_header {
             self.names_unused = Some("the header has not as many fields as the rows");
         }
         let names = line.fields.iter().map(|name| name.trim().to_owned());
@@ -314,6 +318,13 @@ mod tests {
         assert_eq!(table.rows.len(), 3);
         let units = read(&format!("Datum;Zeit;Wert;Status\n;;[kWh];\n{rows}"));
         assert_eq!((units.skip.as_slice(), units.names[2].as_str()), (&[";;[kWh];".to_owned()][..], "Wert"));
+    }
+
+    #[test]
+    fn a_header_that_ends_with_two_carriage_returns_names_no_columns() {
+        let table = read("t;kW\r\r\n2026-03-02T00:00Z;0.5\r\n2026-03-02T00:15Z;0.25\r\n");
+        assert!(!table.has_header && table.names_unused.is_some(), "{table:?}");
+        assert_eq!((table.preamble.len(), table.rows.len(), table.reference(1).as_str()), (1, 2, "2"));
     }
 
     #[test]
