@@ -116,7 +116,8 @@ impl Table {
         let is_torn = line.text.contains('\r') || line.fields.iter().any(is_trimmed_otherwise);
         self.has_header = line.fields.len() == width && !is_torn;
         if is_torn {
-            self.names_unused = Some("a name in the header begins or ends with a control character");
+            self.names_unused =
+                Some("a name in the header begins or ends with what is neither text nor a space or tab");
         } else if !self.has_header {
             self.names_unused = Some("the header has not as many fields as the rows");
         }
