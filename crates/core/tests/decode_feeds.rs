@@ -65,6 +65,16 @@ fn lines_around_and_between_the_rows_are_passed_over_and_accounted_for() {
 }
 
 #[test]
+fn a_name_in_a_profile_ends_where_a_name_in_a_header_ends() {
+    let profile = |value: &str| format!("unit='kW'\n[columns]\nmeter='m'\ntimestamp='t'\nvalue={value}");
+    let rows_of = |end: &str| format!("m, t ,v{end}\nA,2026-03-02T00:00Z,1\n");
+    check(&profile("\" V\\t\""), &rows_of("\t "), &["A 2026-03-02T00:00:00Z 1"]);
+    for (end, written) in [("\u{c}", "\\f"), ("\u{a0}", "\u{a0}"), ("\u{a0} ", "\u{a0}")] {
+        check(&profile(&format!("\"v{written}\"")), &rows_of(end), &["A 2026-03-02T00:00:00Z 1"]);
+    }
+}
+
+#[test]
 fn a_date_and_a_time_are_read_together_and_a_meter_may_take_several_columns() {
     check(
         "delimiter=';'\ntime_format='%d/%m/%Y %H:%M'\ntime_zone='UTC'\nunit='kW'\n\

@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use super::feed::Column;
-use super::lines::Fields;
+use super::lines::{BLANKS, Fields};
 use super::time::DateMemo;
 
 /// The most of a header that an error shows, in characters.
@@ -106,7 +106,8 @@ impl<'l> Header<'l> {
                 Some(position - 1).filter(|index| *index < self.len()).into_iter().collect()
             }
             Column::Named(aliases) => {
-                let aliases: Vec<_> = aliases.iter().map(|alias| alias.trim().to_lowercase()).collect();
+                let aliases: Vec<_> =
+                    aliases.iter().map(|alias| alias.trim_matches(BLANKS).to_lowercase()).collect();
                 let named = |name: &String| aliases.contains(&name.to_lowercase());
                 self.names.iter().enumerate().filter(|(_, name)| named(name)).map(|(at, _)| at).collect()
             }

@@ -139,7 +139,10 @@ pub(crate) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// `text` without blanks and tabs around it.
+/// What stands around a field without being part of it, as the contract has it; also around names in a profile.
+pub(crate) const BLANKS: [char; 2] = [' ', '\t'];
+
+/// `text` without [`BLANKS`] around it.
 #[inline]
 pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::feed::{Column, Feed, FileFormat, Interval, Label, MeterSource};
 use super::form::FormPlan;
 use super::format::Format;
+use super::lines::BLANKS;
 use super::meter_id::is_meter_id;
 use super::name;
 use super::numeral::Numerals;
@@ -339,7 +340,7 @@ impl Feed {
 }
 
 fn trimmed(texts: &[String]) -> Vec<String> {
-    texts.iter().map(|text| text.trim_matches([' ', '\t']).to_owned()).collect()
+    texts.iter().map(|text| text.trim_matches(BLANKS).to_owned()).collect()
 }
 
 #[cfg(test)]
