@@ -14,6 +14,7 @@ mod decide;
 mod entry;
 mod episodes;
 mod error;
+mod handover;
 mod job;
 mod judging;
 mod lander;

@@ -1,6 +1,7 @@
 //! A batch of journal entries, start to finish, on five kinds of thread: decoders, the judge, the
 //! writer, one that makes commits durable, and the archivist. Judging happens in journal order;
-//! everything else may run ahead of it or behind it, bounded by weight.
+//! everything else may run ahead of it or behind it, bounded by weight. On a server a sixth sends the new
+//! readings of the next commit while the writer is at the one before it.
 //!
 //! `entries -> decode (any order) -> judge (journal order) -> store.commit (one transaction for many
 //! small sets) -> log.sync -> archive.apply`
@@ -8,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::Scope;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::archivist::Archivist;
 use super::attempts::Attempts;
 use super::committed::Committed;
 use super::error::ProcessError;
+use super::handover::{Batch, Handover};
 use super::job::{Job, Task};
 use super::judging::Judging;
 use super::prepare::{Prepared, Preparer};
@@ -25,7 +27,7 @@ use super::writer::Writer;
 use crate::change::ChangeSet;
 use crate::failpoint::{self, Step};
 use crate::queue::{Popped, Queue};
-use crate::store::Log;
+use crate::store::{Ahead, Courier, Log};
 
 /// Rows on their way from judge to writer, and again from writer to archivist: enough that neither
 /// waits for the other, and about 15 MB.
@@ -62,6 +64,45 @@ struct Fate<'a> {
     entries: &'a Queue<Job>,
 }
 
+/// Change sets on their way from judge to archivist.
+struct Sets {
+    to_writer: Queue<Arc<ChangeSet>>,
+    /// From whoever sends readings ahead to the writer.
+    ahead: Handover<Ahead>,
+    to_sync: Queue<Arc<ChangeSet>>,
+    to_archive: Queue<Arc<ChangeSet>>,
+}
+
+impl Sets {
+    fn new() -> Sets {
+        let queue = || Queue::new(ROWS_BETWEEN);
+        Sets { to_writer: queue(), ahead: Handover::new(), to_sync: queue(), to_archive: queue() }
+    }
+
+    /// Those of the next commit; none when there will be none.
+    fn judged(&self, commit_rows: usize) -> Option<Vec<Arc<ChangeSet>>> {
+        loop {
+            match self.to_writer.pop_batch(commit_rows, IDLE) {
+                Popped::Items(batch) => return Some(batch),
+                Popped::Nothing => {}
+                Popped::Closed => return None,
+            }
+        }
+    }
+
+    /// The same for the writer, whether somebody sends their readings ahead or nobody does.
+    fn next(&self, is_sent: bool, commit_rows: usize) -> Option<Batch<Ahead>> {
+        if is_sent { self.ahead.take() } else { self.judged(commit_rows).map(|batch| (batch, None)) }
+    }
+
+    /// The writer takes nothing more, and gives nothing more on.
+    fn close(&self) {
+        self.ahead.close();
+        self.to_writer.close();
+        self.to_sync.close();
+    }
+}
+
 impl Fate<'_> {
     fn fail(&self, error: ProcessError) {
         if !matches!(error, ProcessError::Stopped) {
@@ -74,6 +115,17 @@ impl Fate<'_> {
     fn stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
+
+    fn outcome(self) -> Result<(), ProcessError> {
+        match self.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            // whoever stops says why, or much would be taken for done
+            None if self.stopped.into_inner() => {
+                Err(ProcessError::Internal("the pipeline stopped, and no stage said why".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Pipeline<'_> {
@@ -83,9 +135,7 @@ impl Pipeline<'_> {
     pub fn run(self, entries: &Queue<Job>, committed: &Committed) -> Result<(), ProcessError> {
         committed.begin();
         let fate = Fate { stopped: AtomicBool::new(false), error: Mutex::new(None), entries };
-        let to_writer: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
-        let to_sync: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
-        let to_archive: Queue<Arc<ChangeSet>> = Queue::new(ROWS_BETWEEN);
+        let sets = Sets::new();
         let (source, room) = (Mutex::new(0_u64), Room::default());
         let (prepared_in, prepared_out) = sync_channel(self.workers * 2);
         // a decoder takes a ticket before it takes an entry, and the judge gives it back, so that
@@ -105,54 +155,53 @@ impl Pipeline<'_> {
             }
             drop(prepared_in);
             let (writer, commit_rows) = (self.writer, self.commit_rows);
-            let (write_queue, sync_queue, archive_queue, fate_ref) =
-                (&to_writer, &to_sync, &to_archive, &fate);
+            let (sets_ref, fate_ref) = (&sets, &fate);
+            let courier = writer.courier();
+            let is_sent = courier.is_some();
+            if let Some(courier) = courier {
+                let send = move || send_loop(&courier, sets_ref, commit_rows);
+                started = started.and(named("send", scope, send));
+            }
             let write = move || {
-                if let Err(error) = write_loop(writer, write_queue, sync_queue, committed, commit_rows) {
+                let next = || sets_ref.next(is_sent, commit_rows);
+                if let Err(error) = write_loop(writer, next, sets_ref, committed) {
                     fate_ref.fail(error);
                 }
                 committed.give_up();
-                write_queue.close();
-                sync_queue.close();
+                sets_ref.close();
             };
             started = started.and(named("write", scope, write));
             let (log, progress) = (self.log, self.progress);
             let sync = move || {
-                if let Err(error) = sync_loop(log, sync_queue, archive_queue, progress) {
+                if let Err(error) = sync_loop(log, sets_ref, progress) {
                     fate_ref.fail(error);
                 }
-                sync_queue.close();
-                archive_queue.close();
+                sets_ref.to_sync.close();
+                sets_ref.to_archive.close();
             };
             started = started.and(named("sync", scope, sync));
             let archivist = self.archivist;
             let archive = move || {
-                if let Err(error) = archive_loop(archivist, archive_queue) {
+                if let Err(error) = archive_loop(archivist, &sets_ref.to_archive) {
                     fate_ref.fail(error);
-                    archive_queue.close();
+                    sets_ref.to_archive.close();
                 }
             };
             if let Err(error) = started.and(named("archive", scope, archive)) {
                 fate.fail(error);
                 committed.give_up();
-                [&to_writer, &to_sync, &to_archive].into_iter().for_each(Queue::close);
+                sets.close();
+                sets.to_archive.close();
             }
             let judged =
-                judge_loop(self.judging, prepared_out, &tickets_in, &to_writer, &fate, self.attempts);
+                judge_loop(self.judging, prepared_out, &tickets_in, &sets.to_writer, &fate, self.attempts);
             if let Err(error) = judged {
                 fate.fail(error);
             }
-            to_writer.close();
+            sets.to_writer.close();
             drop(tickets_in);
         });
-        match fate.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            // whoever stops says why, or much would be taken for done
-            None if fate.stopped.into_inner() => {
-                Err(ProcessError::Internal("the pipeline stopped, and no stage said why".to_owned()))
-            }
-            None => Ok(()),
-        }
+        fate.outcome()
     }
 }
 
@@ -252,45 +301,50 @@ fn judge_loop(
     Ok(())
 }
 
-fn write_loop(
-    writer: &mut Writer,
-    sets: &Queue<Arc<ChangeSet>>,
-    to_sync: &Queue<Arc<ChangeSet>>,
-    committed: &Committed,
-    commit_rows: usize,
-) -> Result<(), ProcessError> {
-    loop {
-        match sets.pop_batch(commit_rows, IDLE) {
-            Popped::Items(batch) => {
-                writer.commit(&batch)?;
-                if let Some(last) = batch.last() {
-                    committed.advance(last.entry);
-                }
-                for set in batch {
-                    let weight = set.weight();
-                    to_sync.push(set, weight).map_err(|_| ProcessError::Stopped)?;
-                }
-            }
-            Popped::Nothing => {}
-            Popped::Closed => return Ok(()),
+/// Sends the new readings of each commit while the one before it is under way.
+fn send_loop(courier: &Courier, sets: &Sets, commit_rows: usize) {
+    let mut last: Vec<Weak<ChangeSet>> = Vec::new();
+    while let Some(batch) = sets.judged(commit_rows) {
+        // what is gone has long been committed
+        let before: Vec<Arc<ChangeSet>> = last.iter().filter_map(Weak::upgrade).collect();
+        let ahead = courier.send(&batch, &before);
+        drop(before);
+        last = batch.iter().map(Arc::downgrade).collect();
+        if !sets.ahead.give((batch, ahead)) {
+            return;
         }
     }
+    sets.ahead.close();
 }
 
-fn sync_loop(
-    log: &Log,
-    sets: &Queue<Arc<ChangeSet>>,
-    to_archive: &Queue<Arc<ChangeSet>>,
-    progress: &Progress,
+fn write_loop(
+    writer: &mut Writer,
+    mut next: impl FnMut() -> Option<Batch<Ahead>>,
+    sets: &Sets,
+    committed: &Committed,
 ) -> Result<(), ProcessError> {
+    while let Some((batch, ahead)) = next() {
+        writer.commit(&batch, ahead, &|| sets.ahead.undo())?;
+        if let Some(last) = batch.last() {
+            committed.advance(last.entry);
+        }
+        for set in batch {
+            let weight = set.weight();
+            sets.to_sync.push(set, weight).map_err(|_| ProcessError::Stopped)?;
+        }
+    }
+    Ok(())
+}
+
+fn sync_loop(log: &Log, sets: &Sets, progress: &Progress) -> Result<(), ProcessError> {
     loop {
-        match sets.pop_batch(usize::MAX, IDLE) {
+        match sets.to_sync.pop_batch(usize::MAX, IDLE) {
             Popped::Items(batch) => {
                 log.sync()?;
                 for set in batch {
                     progress.committed(&set);
                     let weight = set.weight();
-                    to_archive.push(set, weight).map_err(|_| ProcessError::Stopped)?;
+                    sets.to_archive.push(set, weight).map_err(|_| ProcessError::Stopped)?;
                 }
             }
             Popped::Nothing => {}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::error::{ProcessError, with_causes};
 use crate::change::ChangeSet;
 use crate::outage::{Outages, Part, pauses, room};
-use crate::store::{Store, StoreError};
+use crate::store::{Ahead, Courier, Store, StoreError};
 
 /// What a row takes of the database and its log, in bytes, as far as an outage tells how much is missing.
 const ROW_BYTES: u64 = 200;
@@ -13,20 +13,30 @@ const ROW_BYTES: u64 = 200;
 /// Commits to one store, which it shares with the outbox and the archivist's bookkeeping.
 pub struct Writer {
     store: Arc<Mutex<Store>>,
+    courier: Option<Arc<Courier>>,
     outages: Arc<Outages>,
 }
 
 impl Writer {
     /// A writer over the store's only writing connection.
     pub fn new(store: Arc<Mutex<Store>>, outages: Arc<Outages>) -> Writer {
-        Writer { store, outages }
+        let courier = store.lock().unwrap_or_else(PoisonError::into_inner).courier().map(Arc::new);
+        Writer { store, courier, outages }
+    }
+
+    /// What sends the new readings of the next commit while this one is under way, where that makes it faster.
+    pub fn courier(&self) -> Option<Arc<Courier>> {
+        self.courier.clone()
     }
 
     /// Commits change sets of journal entries; deliveries belong to none and are recorded beside them.
-    fn take(&self, sets: &[Arc<ChangeSet>]) -> Result<(), StoreError> {
+    fn take(&self, sets: &[Arc<ChangeSet>], ahead: Option<Ahead>) -> Result<(), StoreError> {
         let (entries, others): (Vec<_>, Vec<_>) = sets.iter().cloned().partition(|set| set.entry > 0);
         let mut store = self.store();
-        store.commit(&entries)?;
+        match ahead {
+            Some(ahead) => store.commit_sent(&entries, ahead)?,
+            None => store.commit(&entries)?,
+        }
         let deliveries: Vec<_> = others.iter().flat_map(|set| set.deliveries.iter().cloned()).collect();
         if deliveries.is_empty() { Ok(()) } else { store.deliver(&deliveries) }
     }
@@ -38,18 +48,24 @@ impl Writer {
 
     /// Commits `sets` in one transaction. What passes (a lock, a full disk) is waited out with growing,
     /// jittered, capped pauses, for as long as it takes, unless the service is to stop: what has landed then
-    /// waits for the next start.
-    pub fn commit(&mut self, sets: &[Arc<ChangeSet>]) -> Result<(), ProcessError> {
+    /// waits for the next start. `ahead` has their new readings already; `in_trouble` hears of each try that failed.
+    pub fn commit(
+        &mut self,
+        sets: &[Arc<ChangeSet>],
+        mut ahead: Option<Ahead>,
+        in_trouble: &dyn Fn(),
+    ) -> Result<(), ProcessError> {
         let mut pauses = pauses();
         loop {
             // a try that was begun after that is the last
             let is_last = self.outages.is_stopping();
-            match self.take(sets) {
+            match self.take(sets, ahead.take()) {
                 Ok(()) => {
                     self.outages.works(Part::Database);
                     return Ok(());
                 }
                 Err(error) if error.is_transient() => {
+                    in_trouble();
                     self.tell(&error, sets);
                     if is_last {
                         return Err(error.into());

@@ -14,11 +14,20 @@ use super::types::ArchiveTable;
 use super::{episodes, outbox, reader, uploads};
 use crate::change::{ChangeSet, DayState, Meter, Register, Replaced, Revision, SupersededRow};
 
+/// What is wrong with a reading that was to be new.
+const STORED: &str = "is inserted and stored already";
+
 /// Writes rows, many at once. Readings come sorted by (hour, meter, ts), rows of uploads by their ids. What
 /// contradicts the tables is named by its place in what came, and leaves the rest undone.
 pub(super) trait Tables {
     /// Gives meters their numbers; the first that is known, by its id or its number.
     fn name_meters(&mut self, meters: &[(Meter, String)]) -> Result<Option<usize>, Fault>;
+
+    /// Stores the readings that a set brings, unless the transaction has them already; the first whose key is
+    /// stored already.
+    fn insert_new(&mut self, readings: &[(Meter, Reading)]) -> Result<Option<usize>, Fault> {
+        self.insert(readings)
+    }
 
     /// Stores readings; the first whose key is stored already.
     fn insert(&mut self, readings: &[(Meter, Reading)]) -> Result<Option<usize>, Fault>;
@@ -117,7 +126,9 @@ impl<'c, T: Tables> Commit<'c, T> {
         if let Some((meter, reading)) = set.inserted.iter().find(|(_, r)| r.standing != Standing::Accepted) {
             return Err(self.misplaced(*meter, reading.ts, "is inserted and not accepted"));
         }
-        self.insert(&set.inserted)?;
+        self.touch_days(&set.inserted);
+        let known = self.tables.insert_new(&set.inserted).doing("store readings")?;
+        self.unless(&set.inserted, known, STORED)?;
         let entering = self.replace(set)?;
         self.quarantine(set, entering)?;
         self.lose(set)?;
@@ -177,12 +188,6 @@ impl<'c, T: Tables> Commit<'c, T> {
         }
     }
 
-    fn insert(&mut self, readings: &[(Meter, Reading)]) -> Result<(), StoreError> {
-        self.touch_days(readings);
-        let known = self.tables.insert(readings).doing("store readings")?;
-        self.unless(readings, known, "is inserted and stored already")
-    }
-
     /// Moves readings from what stood there to what stands there now; the rows that enter the queue.
     fn replace<'s>(&mut self, set: &'s ChangeSet) -> Result<Vec<Entry<'s>>, StoreError> {
         let decided: FxHashSet<RowId> =
@@ -201,7 +206,8 @@ impl<'c, T: Tables> Commit<'c, T> {
         self.unless(updates, unknown, "is replaced and was not stored")?;
         let unknown = self.tables.delete(deletes).doing("remove readings")?;
         self.unless(deletes, unknown, "is removed and was not stored")?;
-        self.insert(inserts)?;
+        let known = self.tables.insert(inserts).doing("store readings")?;
+        self.unless(inserts, known, STORED)?;
         self.requeue(replacing)
     }
 

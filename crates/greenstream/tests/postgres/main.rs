@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
+mod ahead;
 #[path = "../common/mod.rs"]
 mod common;
 mod outages;

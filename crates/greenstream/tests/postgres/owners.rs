@@ -7,7 +7,7 @@ use greenstream::store::{Database, Server as Db, Store, StoreError};
 use crate::common::{Home, eventually, finish, finished, signal};
 use crate::server::Server;
 
-fn place(server: &Server, schema: &str) -> Database {
+pub fn place(server: &Server, schema: &str) -> Database {
     let url = format!("{}?schema={schema}", server.url);
     Database::Server(Arc::new(Db::new(&url, None, None).unwrap()))
 }

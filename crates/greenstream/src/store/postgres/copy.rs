@@ -5,8 +5,10 @@ use std::io::Write;
 use greenstream_core::{Power, Reading, Ts};
 use postgres::CopyInWriter;
 
+use super::session::Session;
 use super::wire::{escaped, to_server};
 use crate::change::{Meter, SupersededRow};
+use crate::store::error::Fault;
 use crate::store::queue::Entry;
 
 /// Bytes sent at once: the client makes one message of each.
@@ -16,8 +18,6 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Stands where the next row's number of fields would.
 const END: i16 = -1;
 
-/// Columns of [`reading`], in its order.
-pub(super) const READING_COLUMNS: &str = "ts, kw, hour, meter, upload, row_number, flags";
 /// Columns of [`entry`], in its order.
 pub(super) const ERROR_COLUMNS: &str =
     "upload, row_number, meter, meter_text, ts, hour, kw, reason, flags, status, raw";
@@ -30,12 +30,23 @@ pub(super) struct Copy<'c, 'w> {
     buffer: Vec<u8>,
 }
 
-/// Writes all of `rows` by `put`.
-pub(super) fn rows<'r, T: 'r>(
-    out: &mut CopyInWriter<'_>,
-    rows: impl Iterator<Item = &'r T>,
-    put: impl Fn(&mut Copy<'_, '_>, &T),
-) -> std::io::Result<()> {
+/// Where [`reading`] goes, in a partition.
+pub(super) fn readings_into(partition: &str) -> String {
+    format!("{partition} (ts, kw, hour, meter, upload, row_number, flags)")
+}
+
+/// Copies all of `rows` into a table, each by `put`.
+pub(super) fn all<T>(
+    session: &Session,
+    into: &str,
+    rows: &[T],
+    put: fn(&mut Copy<'_, '_>, &T),
+) -> Result<(), Fault> {
+    let sql = format!("COPY {into} FROM STDIN BINARY");
+    session.copy(&sql, |out| write(out, rows, put)).map(drop)
+}
+
+fn write<T>(out: &mut CopyInWriter<'_>, rows: &[T], put: fn(&mut Copy<'_, '_>, &T)) -> std::io::Result<()> {
     let mut buffer = Vec::with_capacity(PART + 4_096);
     buffer.extend_from_slice(HEADER);
     let mut copy = Copy { out, buffer };

@@ -1,5 +1,6 @@
 //! The store on a PostgreSQL server: the same tables, views and promises as in a file.
 
+mod ahead;
 mod bulk;
 mod copy;
 mod grants;
@@ -11,6 +12,7 @@ mod tls;
 mod views;
 mod wire;
 
+pub use self::ahead::{Ahead, Courier};
 pub use self::server::{Server, ServerError};
 pub use self::session::PostgresFault;
 

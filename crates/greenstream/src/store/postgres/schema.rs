@@ -285,13 +285,7 @@ pub(super) fn partition(day: i64) -> String {
 /// Makes the partitions of days that have none. Each is attached when it is whole, which keeps nobody from
 /// reading the others: making it in place would wait for every reader, and every reader for it.
 pub(super) fn make_partitions(session: &Session, days: &[i64]) -> Result<(), Fault> {
-    let names: Vec<String> = days.iter().map(|day| partition(*day)).collect();
-    let sql = "SELECT place FROM unnest($1::text[]) WITH ORDINALITY AS v (name, place)
-        WHERE to_regclass(name) IS NULL";
-    let missing = session.query_arrays(sql, &[&names])?;
-    for row in missing {
-        let place = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
-        let (Some(day), Some(name)) = (days.get(place), names.get(place)) else { continue };
+    for day in without_partition(session, days)? {
         let bound = |day: i64| {
             let seconds = Ts::from_micros(day.saturating_mul(DAY)).micros() / 1_000_000;
             format!("(to_timestamp({seconds}))")
@@ -299,11 +293,21 @@ pub(super) fn make_partitions(session: &Session, days: &[i64]) -> Result<(), Fau
         session.batch(&format!(
             "CREATE TABLE {name} (LIKE t_reading INCLUDING INDEXES);
              ALTER TABLE t_reading ATTACH PARTITION {name} FOR VALUES FROM {} TO {}",
-            bound(*day),
-            bound(*day + 1)
+            bound(day),
+            bound(day + 1),
+            name = partition(day),
         ))?;
     }
     Ok(())
+}
+
+/// Those of these days that have no partition.
+pub(super) fn without_partition(session: &Session, days: &[i64]) -> Result<Vec<i64>, Fault> {
+    let names: Vec<String> = days.iter().map(|day| partition(*day)).collect();
+    let sql =
+        "SELECT day FROM unnest($1::int8[], $2::text[]) AS v (day, name) WHERE to_regclass(name) IS NULL";
+    let missing = session.query_arrays(sql, &[&days, &names])?;
+    Ok(missing.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

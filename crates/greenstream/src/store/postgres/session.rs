@@ -19,7 +19,7 @@ use crate::fence::TakenOver;
 use crate::outage::{Outages, Part, pauses};
 use crate::process::with_causes;
 use crate::store::db::Value;
-use crate::store::error::{Fault, StoreError, passes, server_hint};
+use crate::store::error::{Doing, Fault, StoreError, passes, server_hint};
 
 /// Rows that a large answer is fetched by.
 const FETCH: u32 = 20_000;
@@ -29,6 +29,9 @@ const STATEMENTS_MAX: usize = 256;
 const LOCK: i32 = 0x4772_5374;
 /// How long a writer waits for the process that has the lock. A process that is just ending takes less.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How a transaction begins that waits for no other's locks for long: behind one that never ends it fails and is
+/// tried again, and is told as an outage.
+const BEGIN_SOON: &str = "BEGIN; SET LOCAL lock_timeout = '10s'";
 /// Between two tries to take the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -76,6 +79,8 @@ struct Writer {
     name: String,
     /// Whether the database has its name.
     is_owner: Cell<bool>,
+    /// Whether its connection carries the lock; one at a time does.
+    has_lock: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -99,9 +104,21 @@ impl Session {
     /// A session that writes, once every other has gone.
     pub(in crate::store) fn writing(server: &Arc<Server>) -> Result<Session, Fault> {
         let name = format!("greenstream {:016x}", fastrand::u64(..));
-        let session = Session::new(server, Some(Writer { name, is_owner: Cell::new(false) }));
+        let writer = Writer { name, is_owner: Cell::new(false), has_lock: true };
+        let session = Session::new(server, Some(writer));
         session.connect()?;
         Ok(session)
+    }
+
+    /// One more session of the same writer, which is the owner as long as this one is. It has no lock to keep
+    /// others waiting; its transactions look who the owner is, as this one's do.
+    pub(super) fn beside(&self) -> Session {
+        let beside = |writer: &Writer| Writer {
+            name: writer.name.clone(),
+            is_owner: writer.is_owner.clone(),
+            has_lock: false,
+        };
+        Session::new(&self.server, self.writer.as_ref().map(beside))
     }
 
     fn new(server: &Arc<Server>, writer: Option<Writer>) -> Session {
@@ -135,7 +152,7 @@ impl Session {
         };
         let mut client = client.map_err(PostgresFault::Server)?;
         client.batch_execute(&self.settings()).map_err(PostgresFault::Server)?;
-        if let Some(writer) = &self.writer {
+        if let Some(writer) = self.writer.as_ref().filter(|writer| writer.has_lock) {
             self.take_lock(&mut client, &writer.name)?;
         }
         *self.connected.borrow_mut() = Some(Connected { client, statements: FxHashMap::default() });
@@ -376,9 +393,33 @@ impl Session {
         &self,
         change: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let doing = |fault: Fault| fault.doing("take a change");
-        self.batch("BEGIN").map_err(doing)?;
+        self.begin("BEGIN").doing("take a change")?;
+        self.finish(change)
+    }
+
+    /// The same for what takes no lock that others have for long: it fails rather than wait, and passes.
+    pub(in crate::store) fn change_soon<T>(
+        &self,
+        change: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.begin(BEGIN_SOON).doing("take a change")?;
+        self.finish(change)
+    }
+
+    /// Begins a transaction whose rows come before anybody asks who the owner is, and are nobody's to see until
+    /// [`Session::finish`] has asked. The server ends it where it is forgotten.
+    pub(super) fn begin_ahead(&self) -> Result<(), Fault> {
+        self.begin(&format!("{BEGIN_SOON}; SET LOCAL idle_in_transaction_session_timeout = '60s'"))
+    }
+
+    fn begin(&self, sql: &str) -> Result<(), Fault> {
+        self.batch(sql)?;
         self.in_transaction.set(true);
+        Ok(())
+    }
+
+    /// Runs `change` in the transaction that has begun and commits it; an error undoes all of it.
+    pub(super) fn finish<T>(&self, change: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let changed = self.check_owner().and_then(|()| change());
         if changed.is_err() {
             self.roll_back();
@@ -387,11 +428,12 @@ impl Session {
         let committed = self.batch("COMMIT");
         self.in_transaction.set(false);
         // where the connection went with the answer, the position tells whether it was done
-        committed.map_err(doing)?;
+        committed.doing("take a change")?;
         changed
     }
 
-    fn roll_back(&self) {
+    /// Undoes what the transaction has done so far; nothing where there is none.
+    pub(super) fn roll_back(&self) {
         if self.in_transaction.get() && self.batch("ROLLBACK").is_err() {
             // whatever state it is in, nothing of it is wanted
             *self.connected.borrow_mut() = None;

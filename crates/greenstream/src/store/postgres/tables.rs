@@ -21,11 +21,14 @@ pub(in crate::store) struct Tables<'c> {
     session: &'c Session,
     /// Hours that this transaction has seen to.
     hours: FxHashSet<i32>,
+    /// Whether the transaction has the new readings already.
+    are_sent: bool,
 }
 
 impl<'c> Tables<'c> {
-    pub(in crate::store) fn new(db: &'c Db, session: &'c Session) -> Self {
-        Tables { db, session, hours: FxHashSet::default() }
+    /// In a transaction that has the new readings already where they `are_sent`.
+    pub(in crate::store) fn new(db: &'c Db, session: &'c Session, are_sent: bool) -> Self {
+        Tables { db, session, hours: FxHashSet::default(), are_sent }
     }
 
     /// Makes sure that the table of hours names these.
@@ -54,8 +57,7 @@ impl<'c> Tables<'c> {
 
     /// Copies rows into a table; false where one is in it already, and then none comes.
     fn copy<T>(&self, into: &str, rows: &[T], put: fn(&mut copy::Copy<'_, '_>, &T)) -> Result<bool, Fault> {
-        let sql = format!("COPY {into} FROM STDIN BINARY");
-        self.unless_known(|| self.session.copy(&sql, |out| copy::rows(out, rows.iter(), put)).map(drop))
+        self.unless_known(|| copy::all(self.session, into, rows, put))
     }
 
     /// Does `work` for the readings of each day with the name of its partition, which is made where there is none;
@@ -123,10 +125,18 @@ impl commit::Tables for Tables<'_> {
         Ok(Some(0))
     }
 
+    fn insert_new(&mut self, readings: &[(Meter, Reading)]) -> Result<Option<usize>, Fault> {
+        if !self.are_sent {
+            return self.insert(readings);
+        }
+        self.see_hours(readings.iter().map(|(_, reading)| reading.ts.hour()))?;
+        Ok(None)
+    }
+
     fn insert(&mut self, readings: &[(Meter, Reading)]) -> Result<Option<usize>, Fault> {
         self.see_hours(readings.iter().map(|(_, reading)| reading.ts.hour()))?;
         self.by_day(readings, |day, partition| {
-            if self.copy(&format!("{partition} ({})", copy::READING_COLUMNS), day, copy::reading)? {
+            if self.copy(&copy::readings_into(partition), day, copy::reading)? {
                 return Ok(None);
             }
             let known = Columns::of(day.iter()).first(self.session, partition, true)?;
