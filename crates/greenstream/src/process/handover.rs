@@ -16,6 +16,8 @@ pub struct Handover<A> {
 
 struct Inner<A> {
     batch: Option<Batch<A>>,
+    /// Whether what was taken last is being worked on.
+    is_busy: bool,
     /// Whether what comes next is to be undone, for the commit before it is in trouble.
     is_undone: bool,
     is_closed: bool,
@@ -24,7 +26,7 @@ struct Inner<A> {
 impl<A> Handover<A> {
     /// With nothing to take yet.
     pub fn new() -> Handover<A> {
-        let inner = Inner { batch: None, is_undone: false, is_closed: false };
+        let inner = Inner { batch: None, is_busy: false, is_undone: false, is_closed: false };
         Handover { inner: Mutex::new(inner), changed: Condvar::new() }
     }
 
@@ -35,6 +37,11 @@ impl<A> Handover<A> {
 
     fn wait<'i>(&self, inner: MutexGuard<'i, Inner<A>>) -> MutexGuard<'i, Inner<A>> {
         self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a commit is under way that another can be got ready behind.
+    pub fn is_busy(&self) -> bool {
+        self.lock().is_busy
     }
 
     /// Hands a commit over, and waits until it is taken; false where it will not be.
@@ -58,8 +65,10 @@ impl<A> Handover<A> {
     pub fn take(&self) -> Option<Batch<A>> {
         let mut inner = self.lock();
         inner.is_undone = false;
+        inner.is_busy = false;
         loop {
             if let Some(batch) = inner.batch.take() {
+                inner.is_busy = true;
                 self.changed.notify_all();
                 return Some(batch);
             }
@@ -107,12 +116,12 @@ mod tests {
         std::thread::scope(|scope| {
             let given = scope.spawn(|| handover.give(batch().0));
             std::thread::sleep(Duration::from_millis(50));
-            assert!(!given.is_finished());
+            assert!(!given.is_finished() && !handover.is_busy());
             assert!(handover.take().unwrap().1.is_some());
-            assert!(given.join().unwrap());
+            assert!(given.join().unwrap() && handover.is_busy());
         });
         handover.close();
-        assert!(handover.take().is_none());
+        assert!(handover.take().is_none() && !handover.is_busy());
         assert!(!handover.give(batch().0), "nobody takes it");
     }
 

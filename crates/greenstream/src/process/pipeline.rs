@@ -301,14 +301,16 @@ fn judge_loop(
     Ok(())
 }
 
-/// Sends the new readings of each commit while the one before it is under way.
+/// Sends the new readings of a commit while the one before it is under way.
 fn send_loop(courier: &Courier, sets: &Sets, commit_rows: usize) {
     let mut last: Vec<Weak<ChangeSet>> = Vec::new();
     while let Some(batch) = sets.judged(commit_rows) {
-        // what is gone has long been committed
-        let before: Vec<Arc<ChangeSet>> = last.iter().filter_map(Weak::upgrade).collect();
-        let ahead = courier.send(&batch, &before);
-        drop(before);
+        let ahead = sets.ahead.is_busy().then(|| {
+            // what is gone has long been committed
+            let before: Vec<Arc<ChangeSet>> = last.iter().filter_map(Weak::upgrade).collect();
+            courier.send(&batch, &before)
+        });
+        let ahead = ahead.flatten();
         last = batch.iter().map(Arc::downgrade).collect();
         if !sets.ahead.give((batch, ahead)) {
             return;
@@ -325,9 +327,8 @@ fn write_loop(
 ) -> Result<(), ProcessError> {
     while let Some((batch, ahead)) = next() {
         writer.commit(&batch, ahead, &|| sets.ahead.undo())?;
-        if let Some(last) = batch.last() {
-            committed.advance(last.entry);
-        }
+        // not the last one's: a delivery of known bytes is behind an entry and has none
+        committed.advance(batch.iter().map(|set| set.entry).max().unwrap_or_default());
         for set in batch {
             let weight = set.weight();
             sets.to_sync.push(set, weight).map_err(|_| ProcessError::Stopped)?;
@@ -365,5 +366,42 @@ fn archive_loop(archivist: &mut Archivist, sets: &Queue<Arc<ChangeSet>>) -> Resu
             Popped::Closed => return Ok(()),
         }
         archivist.tend(sets)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenstream_core::Ts;
+
+    use super::*;
+    use crate::change::Landed;
+    use crate::outage::Outages;
+    use crate::store::Store;
+
+    /// The judge waited for an entry that was committed, and nobody told it: for ever, where nothing came after.
+    #[test]
+    fn an_entry_with_a_delivery_behind_it_in_its_commit_was_not_known_to_be_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("greenstream.db")).unwrap();
+        let mut writer = Writer::new(Arc::new(Mutex::new(store)), Arc::new(Outages::default()));
+        let landed = Landed {
+            upload: 1,
+            name: "one.csv".to_owned(),
+            sha256: "0".repeat(64),
+            bytes: 1,
+            landed_at: Ts::from_micros(0),
+            feed: "default".to_owned(),
+            time_zone: None,
+        };
+        let entry = ChangeSet { entry: 1, landed: vec![landed], ..ChangeSet::default() };
+        let again = vec![(1, "again.csv".to_owned(), Ts::from_micros(1))];
+        let delivery = ChangeSet { deliveries: again, ..ChangeSet::default() };
+        let (sets, committed) = (Sets::new(), Committed::at(0));
+        for set in [entry, delivery] {
+            sets.to_writer.push(Arc::new(set), 1).unwrap();
+        }
+        sets.to_writer.close();
+        write_loop(&mut writer, || sets.next(false, 2), &sets, &committed).unwrap();
+        assert_eq!(committed.entry(), 1);
     }
 }

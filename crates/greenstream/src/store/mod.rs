@@ -188,7 +188,7 @@ impl Store {
     /// As [`Store::commit`]; what was sent is undone then.
     pub fn commit_sent(&mut self, sets: &[Arc<ChangeSet>], ahead: Ahead) -> Result<(), StoreError> {
         let stored = self.position()?.entry;
-        if !ahead.is_of(sets) || sets.iter().any(|set| set.entry <= stored) {
+        if sets.iter().any(|set| set.entry <= stored) || !ahead.stands_for(sets) {
             drop(ahead);
             return self.commit(sets);
         }

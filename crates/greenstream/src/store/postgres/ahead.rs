@@ -2,8 +2,8 @@
 //! next are copied over another connection, in the transaction that the rest of that commit will be in. Copying is
 //! most of what an upload costs a server, and one connection uses one of its cores.
 //!
-//! It may fail for any reason: what was sent is undone then, and the commit sends its readings itself, finds what is
-//! wrong and tells it. It must not hold up the commit before it: so it is only for readings that the commit before it
+//! It may fail for any reason, also while it waits: what was sent is undone then, and the commit sends its readings
+//! itself, finds what is wrong and tells it. It must not hold up the commit before it: so it is only for readings that the commit before it
 //! does not touch, and takes no other lock that this one might want. The owner is asked for at the end, by
 //! [`Session::finish`], for the answer holds up everybody else.
 
@@ -64,9 +64,10 @@ impl Courier {
 }
 
 impl Ahead {
-    /// Whether it has the readings of these sets.
-    pub(in crate::store) fn is_of(&self, sets: &[Arc<ChangeSet>]) -> bool {
-        self.entries == entries(sets)
+    /// Whether it has the readings of these sets, and has not lost them with its connection while it waited.
+    pub(in crate::store) fn stands_for(&self, sets: &[Arc<ChangeSet>]) -> bool {
+        let Some(Db::Postgres(session)) = &self.db else { return false };
+        self.entries == entries(sets) && session.batch("SELECT").is_ok()
     }
 
     /// Does the rest of the commit and ends the transaction, which an error undoes.
