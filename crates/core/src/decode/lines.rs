@@ -140,7 +140,7 @@ pub(crate) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// What stands around a field without being part of it, as the contract has it; also around names in a profile.
-pub(crate) const BLANKS: [char; 2] = [' ', '\t'];
+pub const BLANKS: [char; 2] = [' ', '\t'];
 
 /// `text` without [`BLANKS`] around it.
 #[inline]

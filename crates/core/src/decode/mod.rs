@@ -54,7 +54,7 @@ pub use feed::{
     ValueColumn,
 };
 pub use layout::Layout;
-pub use lines::LINE_BYTES_MAX;
+pub use lines::{BLANKS, LINE_BYTES_MAX};
 pub use meter_id::{METER_ID_BYTES_MAX, is_meter_id};
 pub use plan::{Decoder, FeedError, Given};
 pub use raw::{RowLines, raw_line, raw_lines, raw_lines_from};

@@ -39,12 +39,13 @@ impl<A> Handover<A> {
         self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a commit is under way that another can be got ready behind.
+    /// Whether a commit is under way that another can be got ready behind: it is in no trouble as far as is known.
     pub fn is_busy(&self) -> bool {
-        self.lock().is_busy
+        let inner = self.lock();
+        inner.is_busy && !inner.is_undone && !inner.is_closed
     }
 
-    /// Hands a commit over, and waits until it is taken; false where it will not be.
+    /// Hands a commit over, and waits until it is taken; false where it will not be, and then it is undone.
     pub fn give(&self, (sets, mut ahead): Batch<A>) -> bool {
         let mut inner = self.lock();
         if inner.is_undone {
@@ -58,7 +59,9 @@ impl<A> Handover<A> {
         while inner.batch.is_some() && !inner.is_closed {
             inner = self.wait(inner);
         }
-        inner.batch.is_none()
+        let left = inner.batch.take();
+        drop(inner);
+        left.is_none()
     }
 
     /// The next commit; none once nobody gives any more.
@@ -67,13 +70,13 @@ impl<A> Handover<A> {
         inner.is_undone = false;
         inner.is_busy = false;
         loop {
+            if inner.is_closed {
+                return None;
+            }
             if let Some(batch) = inner.batch.take() {
                 inner.is_busy = true;
                 self.changed.notify_all();
                 return Some(batch);
-            }
-            if inner.is_closed {
-                return None;
             }
             inner = self.wait(inner);
         }
@@ -89,7 +92,7 @@ impl<A> Handover<A> {
         drop(ahead);
     }
 
-    /// Nothing more is given; what was given last may still be taken.
+    /// Nothing more is given or taken.
     pub fn close(&self) {
         self.lock().is_closed = true;
         self.changed.notify_all();
@@ -120,9 +123,19 @@ mod tests {
             assert!(handover.take().unwrap().1.is_some());
             assert!(given.join().unwrap() && handover.is_busy());
         });
-        handover.close();
-        assert!(handover.take().is_none() && !handover.is_busy());
-        assert!(!handover.give(batch().0), "nobody takes it");
+        std::thread::scope(|scope| {
+            let (left, stands) = batch();
+            let given = scope.spawn(|| handover.give(left));
+            while handover.lock().batch.is_none() {
+                std::thread::yield_now();
+            }
+            assert!(stands.upgrade().is_some() && handover.is_busy());
+            handover.close();
+            assert!(!given.join().unwrap(), "nobody takes it");
+            assert!(stands.upgrade().is_none() && !handover.is_busy());
+        });
+        assert!(handover.take().is_none());
+        assert!(!handover.give(batch().0));
     }
 
     #[test]

@@ -302,7 +302,7 @@ fn judge_loop(
 }
 
 /// Sends the new readings of a commit while the one before it is under way.
-fn send_loop(courier: &Courier, sets: &Sets, commit_rows: usize) {
+fn send_loop(courier: &Arc<Courier>, sets: &Sets, commit_rows: usize) {
     let mut last: Vec<Weak<ChangeSet>> = Vec::new();
     while let Some(batch) = sets.judged(commit_rows) {
         let ahead = sets.ahead.is_busy().then(|| {

@@ -1,4 +1,4 @@
-//! The only thread that writes to the database: commits change sets, and waits out what passes.
+//! The only thread that commits change sets: it waits out what passes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +18,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer over the store's only writing connection.
+    /// A writer to a store that nobody else writes to.
     pub fn new(store: Arc<Mutex<Store>>, outages: Arc<Outages>) -> Writer {
-        let courier = store.lock().unwrap_or_else(PoisonError::into_inner).courier().map(Arc::new);
+        let courier = store.lock().unwrap_or_else(PoisonError::into_inner).courier();
         Writer { store, courier, outages }
     }
 

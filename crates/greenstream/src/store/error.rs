@@ -228,10 +228,12 @@ pub(super) fn passes(fault: &PostgresFault) -> bool {
     match fault {
         PostgresFault::Lost | PostgresFault::Held { .. } => true,
         PostgresFault::Holding => false,
-        // no code: there was no answer. A server that is recovering or a standby refuses to write
+        // no code: there was no answer. A server that is recovering or a standby refuses to write. A process that
+        // stood still is missed
         PostgresFault::Server(error) => {
             error.code().is_none_or(|state| {
                 *state == SqlState::READ_ONLY_SQL_TRANSACTION
+                    || *state == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
                     || PASSING.iter().any(|class| state.code().starts_with(class))
             }) && !is_ours(error)
         }

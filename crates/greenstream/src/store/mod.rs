@@ -175,8 +175,16 @@ impl Store {
             return Ok(());
         }
         self.durable_beside(true)?;
-        let committed =
-            failpoint::around(Step::Commit, StoreError::failing, || self.change(|db| apply(db, sets, false)));
+        let committed = failpoint::around(Step::Commit, StoreError::failing, || {
+            let all = || {
+                self.fence.check()?;
+                apply(&self.db, sets, false)
+            };
+            match &self.db {
+                Db::Sqlite(conn) => sqlite::change(conn, all),
+                Db::Postgres(session) => session.change_soon(all),
+            }
+        });
         self.durable_beside(false)?;
         committed
     }
@@ -202,10 +210,10 @@ impl Store {
 
     /// What sends new readings before it is their turn; none where that makes nothing faster, in a file.
     #[must_use]
-    pub fn courier(&self) -> Option<Courier> {
+    pub fn courier(&self) -> Option<Arc<Courier>> {
         match &self.db {
             Db::Sqlite(_) => None,
-            Db::Postgres(session) => Some(Courier::beside(session)),
+            Db::Postgres(session) => Some(Arc::new(Courier::beside(session, self.fence.clone()))),
         }
     }
 
@@ -275,7 +283,7 @@ impl Store {
         };
         match db {
             Db::Sqlite(conn) => sqlite::change(conn, change),
-            Db::Postgres(session) => session.change_soon(change),
+            Db::Postgres(session) => session.change(change),
         }
     }
 }

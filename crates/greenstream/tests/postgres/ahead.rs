@@ -73,6 +73,11 @@ fn state(place: &Database) -> (Vec<String>, u64) {
 #[test]
 fn readings_sent_ahead_are_nobodys_until_their_commit_and_come_to_what_others_come_to() {
     let server = Server::start();
+    // whatever the database's own idea is of what a transaction sees
+    let strict =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable',
+        current_database()); END $$";
+    server.client().batch_execute(strict).unwrap();
     let (plain, ahead) = (place(&server, "plain"), place(&server, "ahead"));
     let sets = [set(1, 0), set(2, 1), set(3, 24), set(4, 2)];
     let mut store = Store::open(plain.clone()).unwrap();
@@ -122,6 +127,7 @@ fn readings_that_a_commit_before_touches_are_not_sent_ahead_of_it() {
     assert!(courier.send(&[set(2, 0)], &[]).is_none());
     let error = store.commit(&[set(2, 0)]).unwrap_err();
     assert!(error.to_string().ends_with("is inserted and stored already"), "{error}");
+    assert!(courier.send(&[set(2, 1)], &[]).is_none(), "it rests after what failed");
 }
 
 #[test]
@@ -152,6 +158,21 @@ fn what_was_sent_is_gone_where_the_connection_or_the_database_is_lost() {
     server.client().batch_execute("UPDATE one.t_owner SET owner = 'another'").unwrap();
     let error = store.commit_sent(&[set(2, 1)], ahead).unwrap_err();
     assert!(matches!(error, StoreError::TakenOver(_)), "{error}");
+    assert_eq!((state(&at).0.len(), state(&at).1), (50, 1));
+}
+
+#[test]
+fn whoever_takes_the_database_over_does_not_meet_what_the_owner_before_sent() {
+    let server = Server::start();
+    let at = place(&server, "one");
+    let mut first = Store::open(at.clone()).unwrap();
+    let ahead = first.courier().unwrap().send(&[set(1, 0)], &[]).unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
+    server.client().batch_execute(cut).unwrap();
+    let mut second = Store::open(at.clone()).unwrap();
+    second.commit(&[set(1, 0)]).unwrap();
+    let error = first.commit_sent(&[set(1, 0)], ahead).unwrap_err();
+    assert!(error.is_held(), "{error}");
     assert_eq!((state(&at).0.len(), state(&at).1), (50, 1));
 }
 

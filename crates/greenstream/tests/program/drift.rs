@@ -128,6 +128,14 @@ fn several_held_uploads_go_through_with_one_accept_and_old_files_still_fit() {
 }
 
 #[test]
+fn a_name_that_ends_with_a_blank_of_another_kind_is_another_name() {
+    let home = home(&[("acme_03.csv", renamed(3, "Meter;Time;Energy kWh\u{a0}"))]);
+    home.ok(&["feeds", "drift", "2"]).says("- value = \"Energy kWh\"").says("192 rows, and 0 do not decode");
+    home.ok(&["feeds", "accept", "2"]).says("upload 2 acme_03.csv: 192 rows");
+    assert_eq!(readings(&home), unchanged(&[2, 3]));
+}
+
+#[test]
 fn columns_in_another_order_never_were_a_problem() {
     let home = home(&[]);
     let reordered: String =

@@ -1,5 +1,6 @@
 //! The columns that a profile names, and what became of each in a file with another header.
 
+use greenstream_core::decode::BLANKS;
 use toml::{Table, Value};
 
 /// A column of a profile that is found by its name.
@@ -95,8 +96,9 @@ fn visit(path: &str, value: &Value, found: &mut Vec<Site>) {
 
 /// Where a header has a name, as profiles find it.
 fn place(header: &[String], name: &str) -> Option<usize> {
-    let name = name.trim().to_lowercase();
-    header.iter().position(|other| other.trim().to_lowercase() == name)
+    let plain = |name: &str| name.trim_matches(BLANKS).to_lowercase();
+    let name = plain(name);
+    header.iter().position(|other| plain(other) == name)
 }
 
 /// What became of every column: first those that the profile names, then the others.

@@ -29,11 +29,11 @@ const STATEMENTS_MAX: usize = 256;
 const LOCK: i32 = 0x4772_5374;
 /// How long a writer waits for the process that has the lock. A process that is just ending takes less.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
-/// How a transaction begins that waits for no other's locks for long: behind one that never ends it fails and is
-/// tried again, and is told as an outage.
-const BEGIN_SOON: &str = "BEGIN; SET LOCAL lock_timeout = '10s'";
 /// Between two tries to take the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// How a transaction begins that waits for no other's locks for long: behind one that does not end it fails and is
+/// tried again, and is told as an outage.
+const BEGIN_SOON: &str = "BEGIN; SET LOCAL lock_timeout = '10s'";
 
 /// What is wrong with a server, beside its own words.
 #[derive(Debug, thiserror::Error)]
@@ -160,12 +160,12 @@ impl Session {
     }
 
     /// What every session needs: tables are found in the schema and nowhere else, a commit that returns is
-    /// durable, a cursor is read to its end, instants are UTC, and a client that has gone without a word is
+    /// durable, a transaction sees what was committed before each of its statements, a cursor is read to its end, instants are UTC, and a client that has gone without a word is
     /// missed soon, for it may have the lock.
     fn settings(&self) -> String {
         let schema = &self.server.schema;
         format!(
-            "SET search_path = {schema}; SET synchronous_commit = on; SET cursor_tuple_fraction = 1; \
+            "SET search_path = {schema}; SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'; SET cursor_tuple_fraction = 1; \
              SET TimeZone = 'UTC'; SET client_min_messages = warning; SET jit = off; \
              SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2"
         )
@@ -413,9 +413,13 @@ impl Session {
     }
 
     fn begin(&self, sql: &str) -> Result<(), Fault> {
-        self.batch(sql)?;
+        let begun = self.batch(sql);
         self.in_transaction.set(true);
-        Ok(())
+        if begun.is_err() {
+            // it may have begun all the same
+            self.roll_back();
+        }
+        begun
     }
 
     /// Runs `change` in the transaction that has begun and commits it; an error undoes all of it.
@@ -441,10 +445,15 @@ impl Session {
         self.in_transaction.set(false);
     }
 
-    /// Becomes the owner: from here on transactions of earlier ones fail. To be called in a transaction, and
-    /// by a session that has the lock.
+    /// Becomes the owner: from here on transactions of earlier ones fail, and what is left of them is ended, for it
+    /// may hold what this one wants. To be called in a transaction, and by a session that has the lock.
     pub(super) fn take_over(&self) -> Result<(), Fault> {
         let Some(writer) = &self.writer else { return Ok(()) };
+        // a new schema has no owner yet, and others' connections may have no name
+        let end_earlier = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = (SELECT owner FROM t_owner WHERE owner <> '')
+                AND usename = current_user AND pid <> pg_backend_pid()";
+        self.query(end_earlier, &[])?;
         let sql = "UPDATE t_owner SET epoch = epoch + 1, owner = ?1, since = now()";
         self.execute(sql, &[Value::from(writer.name.as_str())])?;
         writer.is_owner.set(true);
