@@ -58,8 +58,8 @@ def home(name: str, server: Server) -> Path:
     return folder
 
 
-def ingest(folder: Path, files: list[Path]) -> float:
-    return run(["--home", folder, "ingest", *files])[0]
+def ingest(folder: Path, files: list[Path]) -> tuple[float, float]:
+    return run(["--home", folder, "ingest", *files])
 
 
 def copied(server: Server, schema: str) -> dict[str, tuple[float, int]]:
@@ -91,14 +91,14 @@ def day(server: Server, meters: int, rounds: int) -> None:
     for turn in range(rounds):
         folder = home("day", server)
         server.sql("DROP SCHEMA IF EXISTS day CASCADE; CHECKPOINT")
-        seconds = ingest(folder, files)
+        seconds, peak = ingest(folder, files)
         total = int(server.sql("SELECT sum(rows) FROM day.uploads"))
         took = copied(server, "day")
         plain, rows = (sum(column) for column in zip(*took.values()))
         assert rows == total, (rows, total)
         ratios.append(plain / seconds)
         parts = ", ".join(f"{table} {one:.2f} s for {rows:,}" for table, (one, rows) in took.items())
-        print(f"round {turn + 1}: {total:,} rows ingested in {seconds:.2f} s, copied in {plain:.2f} s ({parts}): "
+        print(f"round {turn + 1}: {total:,} rows ingested in {seconds:.2f} s with {peak:.0f} MB, copied in {plain:.2f} s ({parts}): "
               f"{ratios[-1]:.0%} of the rate of COPY", flush=True)
         shutil.rmtree(folder)
     tell("day", f"{median(ratios):.0%} of the rate of a plain binary COPY (median of {rounds})")
@@ -110,7 +110,7 @@ def hour(server: Server, meters: int, days: int) -> None:
     before = [file for file in files if file.name < border]
     folder = home("month", server)
     server.sql("DROP SCHEMA IF EXISTS month CASCADE")
-    seconds = ingest(folder, before)
+    seconds, _ = ingest(folder, before)
     print(f"{days} days ingested in {seconds:.0f} s, {seconds / days:.1f} s a day", flush=True)
     # one that is delivered again is no upload of its own
     hours = [file for file in files[len(before):] if "again" not in file.name]
@@ -118,7 +118,7 @@ def hour(server: Server, meters: int, days: int) -> None:
         taken = [dropped(folder, file, server) for file in hours[:8]]
     tell("hour", f"{median(taken[1:]):.2f} s from inbox to commit behind {days} days, by a running service; its first hour "
          f"{taken[0]:.2f} s, the others {', '.join(f'{one:.2f}' for one in taken[1:])}")
-    alone = [ingest(folder, [file]) for file in hours[8:12]]
+    alone = [ingest(folder, [file])[0] for file in hours[8:12]]
     tell("alone", f"{median(alone):.2f} s by a process of its own, start and end included "
          f"({', '.join(f'{one:.2f}' for one in alone)})")
 
