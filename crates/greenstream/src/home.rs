@@ -105,6 +105,12 @@ impl Layout {
         self.folder.join("archive")
     }
 
+    /// Whether other processes may land here too while one owns it: landing zone in a bucket, database on a server.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!((&self.landing, &self.database), (Place::Bucket(_), Database::Server(_)))
+    }
+
     /// Where large uploads over HTTP are kept until they have come whole.
     #[must_use]
     pub fn receiving(&self) -> PathBuf {

@@ -11,6 +11,7 @@ mod score;
 mod story;
 
 use super::code::Code;
+use super::run::{Served, serve_until_stopped};
 use super::{Cli, Failure, ingest, open, simulate};
 use crate::config::{File, Token};
 use crate::home::Home;
@@ -78,7 +79,7 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     if args.exit {
         return Ok(ExitCode::SUCCESS);
     }
-    super::run::serve_until_stopped(&demo, service, token)
+    serve_until_stopped(&demo, Served::by(&service), Some(service), token)
 }
 
 fn simulate(args: &DemoArgs, uploads: &Path) -> Result<Summary, Failure> {

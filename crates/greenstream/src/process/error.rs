@@ -75,6 +75,20 @@ impl ProcessError {
         }
     }
 
+    /// Whether another process owns what this one wanted to change, or has owned it meanwhile: the database or,
+    /// where the home's fence says so, the home.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        match self {
+            ProcessError::TakenOver(_)
+            | ProcessError::Store(StoreError::TakenOver(_))
+            | ProcessError::Landing(LandingError::TakenOver(_))
+            | ProcessError::Archive(ArchiveError::TakenOver(_)) => true,
+            ProcessError::Store(error) => error.is_held(),
+            _ => false,
+        }
+    }
+
     /// The same, or, where a database seems to be damaged, what the system says when the file is read: a disk
     /// that fails to read may mend, damage does not.
     #[must_use]

@@ -119,9 +119,11 @@ mod tests {
         std::thread::scope(|scope| {
             let given = scope.spawn(|| handover.give(batch().0));
             std::thread::sleep(Duration::from_millis(50));
-            assert!(!given.is_finished() && !handover.is_busy());
-            assert!(handover.take().unwrap().1.is_some());
+            let waits = !given.is_finished() && !handover.is_busy();
+            // taken before anything is asserted, or who gives would wait for ever behind a failed assertion
+            let (_, ahead) = handover.take().unwrap();
             assert!(given.join().unwrap() && handover.is_busy());
+            assert!(waits && ahead.is_some());
         });
         std::thread::scope(|scope| {
             let (left, stands) = batch();
@@ -129,9 +131,10 @@ mod tests {
             while handover.lock().batch.is_none() {
                 std::thread::yield_now();
             }
-            assert!(stands.upgrade().is_some() && handover.is_busy());
+            let stood = stands.upgrade().is_some() && handover.is_busy();
             handover.close();
             assert!(!given.join().unwrap(), "nobody takes it");
+            assert!(stood);
             assert!(stands.upgrade().is_none() && !handover.is_busy());
         });
         assert!(handover.take().is_none());
@@ -152,13 +155,12 @@ mod tests {
                     std::thread::yield_now();
                 }
                 if is_there {
-                    assert!(stands.upgrade().is_some());
                     handover.undo();
                 }
-                assert!(stands.upgrade().is_none(), "{is_there}");
+                let undone = stands.upgrade().is_none();
                 let (sets, ahead) = handover.take().unwrap();
-                assert_eq!((sets.len(), ahead), (1, None));
                 assert!(given.join().unwrap());
+                assert_eq!((undone, sets.len(), ahead), (true, 1, None), "{is_there}");
                 // the trouble is over with the commit that had it
                 let (next, stands) = batch();
                 let given = scope.spawn(|| handover.give(next));

@@ -1,33 +1,26 @@
-//! Lands files in groups, says what became of each, and hands the journal's new entries on.
+//! Lands files in groups and says what became of each. What is to be done with what has landed is [`Onward`]'s.
 
-use std::collections::VecDeque;
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use greenstream_core::Ts;
-
-use super::committed::Committed;
 use super::error::{ProcessError, with_causes};
-use super::job::{Job, Task};
-use super::posted::{Bytes, Posted, Receipt, Refused};
+use super::onward::Onward;
+use super::posted::{Arrivals, Bytes, Posted, Receipt, Refused};
 use super::waiting::{FAILURES_MAX, Waiting, bytes_of};
 use crate::clock;
 use crate::config::{Config, Rules};
+use crate::home::Layout;
 use crate::landing::{Body, Incoming, Landed, Landing, RetryBody, Source, head_of, name_of};
+use crate::objects::Place;
 use crate::outage::{Outages, Part, free_bytes, room};
-use crate::queue::Queue;
-use crate::store::{Store, UploadStatus};
 
 /// Files that land as one group: one sync for all of them.
 const GROUP_FILES: usize = 512;
 /// Bytes that land as one group. Larger holds up the first upload of the group, smaller syncs more often.
 const GROUP_BYTES: u64 = 32 << 20;
-/// Deliveries that wait for room; with more of them landing waits too.
-const DELIVERIES_MAX: usize = 65_536;
-/// How often who waits for the database looks whether it is away.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a process looks what others have landed in the same bucket: one request.
+const OTHERS_EVERY: Duration = Duration::from_secs(1);
 
 /// How files are to be read, as far as the caller says it.
 #[derive(Clone, Debug, Default)]
@@ -65,47 +58,89 @@ pub enum Note {
     },
 }
 
-/// Lands files and hands the journal's new entries on.
-pub(super) struct Lander<'a> {
+/// Lands files and hands on what has landed.
+pub(super) struct Lander<'a, O> {
     pub(super) landing: &'a mut Landing,
-    pub(super) store: &'a Mutex<Store>,
-    pub(super) rules: &'a Rules,
-    pub(super) config: &'a Config,
-    pub(super) committed: &'a Committed,
-    /// The last entry handed on.
-    pub(super) queued: u64,
-    /// No entry after this one is handed on.
-    pub(super) last: u64,
-    /// Whether entries are handed on later where there is no room for them now. The journal keeps them.
-    pub(super) patient: bool,
-    pub(super) waiting: Waiting,
-    /// Deliveries of known bytes for which there was no room; patient landing does not wait for it.
-    pub(super) deliveries: VecDeque<Job>,
-    pub(super) outages: &'a Outages,
-    pub(super) landing_folder: PathBuf,
+    rules: &'a Rules,
+    config: &'a Config,
+    /// What is done with what has landed.
+    pub(super) onward: O,
+    waiting: Waiting,
+    /// When to look again what others have landed; none where nobody else lands.
+    others: Option<Instant>,
+    outages: &'a Outages,
+    landing_folder: PathBuf,
 }
 
-impl Lander<'_> {
-    /// Hands on every journal entry that has not been; some later where landing must not wait for them.
-    pub(super) fn enqueue(&mut self, jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        while !(self.patient && jobs.is_full()) {
-            let Some(delivery) = self.deliveries.pop_front() else { break };
-            jobs.push(delivery, 1).map_err(|_| ProcessError::Stopped)?;
+impl<'a, O: Onward> Lander<'a, O> {
+    pub(super) fn new(
+        landing: &'a mut Landing,
+        home: &Layout,
+        (rules, config): (&'a Rules, &'a Config),
+        outages: &'a Outages,
+        onward: O,
+    ) -> Lander<'a, O> {
+        Lander {
+            landing,
+            rules,
+            config,
+            onward,
+            waiting: Waiting::new(),
+            others: home.is_shared().then(Instant::now),
+            outages,
+            landing_folder: match home.landing_place() {
+                Place::Folder(folder) => folder.clone(),
+                // what comes over the network is received in the home
+                Place::Bucket(_) => home.landing(),
+            },
         }
-        for entry in self.landing.entries_after(self.queued) {
-            if self.patient && jobs.is_full() {
-                break;
-            }
-            let entry = entry?;
-            if entry.entry > self.last {
-                break;
-            }
-            self.queued = entry.entry;
-            if let Some(job) = Job::of(self.landing, entry) {
-                jobs.push(job, 1).map_err(|_| ProcessError::Stopped)?;
-            }
+    }
+
+    /// Hands on what has landed and was not handed on yet.
+    pub(super) fn hand_on(&mut self) -> Result<(), ProcessError> {
+        self.onward.entries(self.landing)
+    }
+
+    /// Lands what `next` gives until it gives none, and takes in what others have landed by then.
+    pub(super) fn serve(&mut self, next: &mut dyn FnMut() -> Option<Arrivals>) -> Result<(), ProcessError> {
+        while let Some(arrivals) = next() {
+            self.take_in_others()?;
+            self.take(arrivals)?;
         }
-        Ok(())
+        self.others = self.others.map(|_| Instant::now());
+        self.take_in_others()
+    }
+
+    /// Lands what has come.
+    pub(super) fn take(&mut self, arrivals: Arrivals) -> Result<(), ProcessError> {
+        self.land_posted(arrivals.posted)?;
+        self.land_inbox(arrivals.files)
+    }
+
+    /// Takes nothing for now: files stay where they are, and senders hear why.
+    pub(super) fn refuse(&mut self, arrivals: Arrivals, problem: &str, hint: &str) {
+        self.outages.fail(Part::Landing, problem.to_owned(), hint);
+        for one in arrivals.posted {
+            let refused = Refused { problem: problem.to_owned(), hint: hint.to_owned() };
+            let _ = one.answer.send(Err(refused));
+        }
+        self.waiting.add(arrivals.files);
+    }
+
+    /// Takes in what other processes have landed in the same bucket, if it is time to.
+    pub(super) fn take_in_others(&mut self) -> Result<(), ProcessError> {
+        if self.others.is_none_or(|due| Instant::now() < due) {
+            return Ok(());
+        }
+        let looked = self.landing.refresh();
+        self.others = Some(Instant::now() + OTHERS_EVERY);
+        match looked {
+            Err(error) if error.is_transient() => {
+                self.outages.fail(Part::Landing, with_causes(&error), error.hint());
+                Ok(())
+            }
+            looked => Ok(looked?),
+        }
     }
 
     /// Lands one group, each source under its name, and says what became of each.
@@ -113,7 +148,6 @@ impl Lander<'_> {
         &mut self,
         sources: Vec<(Source, String)>,
         given: &Given,
-        jobs: &Queue<Job>,
     ) -> Result<Vec<Note>, ProcessError> {
         let at = clock::now();
         let mut names = Vec::new();
@@ -129,28 +163,28 @@ impl Lander<'_> {
             })
             .collect();
         let landed = self.landing.land(incoming)?;
-        self.enqueue(jobs)?;
+        self.hand_on()?;
         let mut notes = Vec::with_capacity(landed.len());
         for (landed, (name, feed, meter)) in landed.into_iter().zip(names) {
             notes.push(match landed {
                 Landed::New { upload, .. } => Note::Landed(upload),
                 Landed::Delivered { upload } => {
-                    self.deliver(upload, name, at, jobs)?;
+                    self.onward.delivery(upload, name, at)?;
                     Note::Known(upload)
                 }
-                Landed::Refused { upload, feed: held, time_zone } => match self.is_dead(upload)? {
+                Landed::Refused { upload, feed: held, time_zone } => match self.onward.is_dead(upload)? {
                     Some(true) => {
                         let body = RetryBody { upload, feed, time_zone: given.time_zone.clone(), meter };
                         self.landing.append(vec![(at, Body::Retry(body))])?;
-                        self.enqueue(jobs)?;
+                        self.hand_on()?;
                         Note::Retried(upload)
                     }
                     Some(false) => Note::Refused { upload, feed: held, time_zone },
                     None => Note::Unread {
                         problem: format!(
-                            "these bytes are upload {upload}, and while the database is away nobody can tell whether it is a dead letter"
+                            "these bytes are upload {upload}, and nobody can tell just now whether it is a dead letter: the database is away, or has not come so far"
                         ),
-                        hint: "send them again when the database is back".to_owned(),
+                        hint: "send them again later".to_owned(),
                     },
                 },
                 Landed::Unread(error) => {
@@ -161,39 +195,11 @@ impl Lander<'_> {
         Ok(notes)
     }
 
-    fn deliver(&mut self, upload: u32, name: String, at: Ts, jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        let job = Job { entry: 0, hash: String::new(), at, task: Task::Deliver { upload, name } };
-        if self.patient && jobs.is_full() && self.deliveries.len() < DELIVERIES_MAX {
-            self.deliveries.push_back(job);
-            return Ok(());
-        }
-        jobs.push(job, 1).map_err(|_| ProcessError::Stopped)
-    }
-
-    /// Whether an upload is a dead letter, once everything handed on so far is committed; none where the
-    /// database is away, for which patient landing does not wait.
-    fn is_dead(&self, upload: u32) -> Result<Option<bool>, ProcessError> {
-        while !self.committed.wait_at_most(self.queued, LOOK) {
-            if self.committed.has_given_up() {
-                return Err(ProcessError::Stopped);
-            }
-            if self.patient && self.outages.is_out(Part::Database) {
-                return Ok(None);
-            }
-        }
-        let place = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner).database().clone();
-        match Store::reader(place).and_then(|reader| reader.upload(upload)) {
-            Ok(row) => Ok(Some(row.is_some_and(|row| row.status == UploadStatus::Dead))),
-            Err(error) if self.patient && error.is_transient() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Lands files of the inbox, after those that could not land before. A full disk refuses files, not the
     /// service: they stay where they are and are tried again after growing pauses, and nothing else waits for
     /// that. To be called again and again, also with no files.
-    pub(super) fn land_inbox(&mut self, files: Vec<PathBuf>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
-        self.enqueue(jobs)?;
+    fn land_inbox(&mut self, files: Vec<PathBuf>) -> Result<(), ProcessError> {
+        self.hand_on()?;
         self.waiting.add(files);
         let files = self.waiting.take();
         if files.is_empty() {
@@ -202,7 +208,7 @@ impl Lander<'_> {
         }
         let (mut refused, mut failures) = (Vec::new(), 0);
         for group in groups(&files) {
-            if failures < FAILURES_MAX && self.land_files(group, jobs)? {
+            if failures < FAILURES_MAX && self.land_files(group)? {
                 failures = 0;
             } else if group.len() == 1 {
                 failures += 1;
@@ -210,7 +216,7 @@ impl Lander<'_> {
             } else {
                 // what does not fit together may fit alone: a large file does not hold up the small ones
                 for file in group {
-                    if failures < FAILURES_MAX && self.land_files(std::slice::from_ref(file), jobs)? {
+                    if failures < FAILURES_MAX && self.land_files(std::slice::from_ref(file))? {
                         failures = 0;
                     } else {
                         failures += 1;
@@ -247,10 +253,10 @@ impl Lander<'_> {
     }
 
     /// Lands a group, all of it or none; false where that may go better later.
-    fn land_files(&mut self, files: &[PathBuf], jobs: &Queue<Job>) -> Result<bool, ProcessError> {
+    fn land_files(&mut self, files: &[PathBuf]) -> Result<bool, ProcessError> {
         let given = Given::default();
         let sources = files.iter().map(|path| (Source::Inbox(path.clone()), name_of(path))).collect();
-        match self.land(sources, &given, jobs) {
+        match self.land(sources, &given) {
             Ok(notes) => {
                 for (path, note) in files.iter().zip(notes) {
                     log_note(&path.display(), &note);
@@ -271,7 +277,7 @@ impl Lander<'_> {
 
     /// Lands what came over the network and answers its senders. What passes (a full disk) is their answer
     /// too: they have the bytes still, and come again.
-    pub(super) fn land_posted(&mut self, posted: Vec<Posted>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+    fn land_posted(&mut self, posted: Vec<Posted>) -> Result<(), ProcessError> {
         // small ones first, so that they do not wait until large ones are copied
         let (small, large): (Vec<_>, Vec<_>) =
             posted.into_iter().partition(|one| matches!(one.bytes, Bytes::Memory(_)));
@@ -279,16 +285,16 @@ impl Lander<'_> {
         for one in small.into_iter().chain(large) {
             let size = one.bytes.len();
             if bytes + size > GROUP_BYTES && !group.is_empty() {
-                self.land_senders(std::mem::take(&mut group), jobs)?;
+                self.land_senders(std::mem::take(&mut group))?;
                 bytes = 0;
             }
             bytes += size;
             group.push(one);
         }
-        self.land_senders(group, jobs)
+        self.land_senders(group)
     }
 
-    fn land_senders(&mut self, group: Vec<Posted>, jobs: &Queue<Job>) -> Result<(), ProcessError> {
+    fn land_senders(&mut self, group: Vec<Posted>) -> Result<(), ProcessError> {
         let (mut sources, mut senders, mut staged) = (Vec::new(), Vec::new(), Vec::new());
         // a sender that has gone away was never acknowledged, and comes again
         for one in group.into_iter().filter(|one| !one.answer.is_closed()) {
@@ -300,7 +306,7 @@ impl Lander<'_> {
         if sources.is_empty() {
             return Ok(());
         }
-        let landed = self.land(sources, &Given::default(), jobs);
+        let landed = self.land(sources, &Given::default());
         // when a sender hears of it, what was received is nowhere but in the landing zone
         drop(staged);
         match landed {

@@ -163,8 +163,7 @@ impl Pipeline<'_> {
                 started = started.and(named("send", scope, send));
             }
             let write = move || {
-                let next = || sets_ref.next(is_sent, commit_rows);
-                if let Err(error) = write_loop(writer, next, sets_ref, committed) {
+                if let Err(error) = write_loop(writer, sets_ref, is_sent, commit_rows, committed) {
                     fate_ref.fail(error);
                 }
                 committed.give_up();
@@ -321,11 +320,12 @@ fn send_loop(courier: &Arc<Courier>, sets: &Sets, commit_rows: usize) {
 
 fn write_loop(
     writer: &mut Writer,
-    mut next: impl FnMut() -> Option<Batch<Ahead>>,
     sets: &Sets,
+    is_sent: bool,
+    commit_rows: usize,
     committed: &Committed,
 ) -> Result<(), ProcessError> {
-    while let Some((batch, ahead)) = next() {
+    while let Some((batch, ahead)) = sets.next(is_sent, commit_rows) {
         writer.commit(&batch, ahead, &|| sets.ahead.undo())?;
         // not the last one's: a delivery of known bytes is behind an entry and has none
         committed.advance(batch.iter().map(|set| set.entry).max().unwrap_or_default());
@@ -401,7 +401,7 @@ mod tests {
             sets.to_writer.push(Arc::new(set), 1).unwrap();
         }
         sets.to_writer.close();
-        write_loop(&mut writer, || sets.next(false, 2), &sets, &committed).unwrap();
+        write_loop(&mut writer, &sets, false, 2, &committed).unwrap();
         assert_eq!(committed.entry(), 1);
     }
 }

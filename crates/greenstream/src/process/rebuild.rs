@@ -112,10 +112,10 @@ impl Service {
     /// # Errors
     /// As [`Service::rebuild`] and [`Service::open`].
     pub fn rejudge(self) -> Result<Service, ProcessError> {
-        let config = self.config().clone();
+        let (config, outages) = (self.config().clone(), self.outages());
         let home = self.close();
         let (_, home) = Service::rebuild(home, &config, false)?;
-        Service::open(home, config)
+        Service::open_telling(home, config, outages)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archivist::Archivist;
 use super::attempts::{ATTEMPTS_MAX, Attempts, CAREFUL_FROM};
@@ -13,6 +13,7 @@ use super::error::ProcessError;
 use super::job::Job;
 use super::judging::Judging;
 use super::lander::{Given, Lander, Note, groups};
+use super::onward::ToPipeline;
 use super::past::Past;
 use super::pipeline::Pipeline;
 use super::posted::Arrivals;
@@ -20,7 +21,6 @@ use super::prepare::Preparer;
 use super::progress::Progress;
 use super::silence;
 use super::texts::Library;
-use super::waiting::Waiting;
 use super::writer::Writer;
 use crate::alert::Targets;
 use crate::clock;
@@ -51,6 +51,9 @@ pub struct Service {
     progress: Arc<Progress>,
     outages: Arc<Outages>,
 }
+
+/// What lands where the owner does.
+type OwnLander<'a> = Lander<'a, ToPipeline<'a>>;
 
 /// What becomes of what people should hear of.
 #[derive(Default)]
@@ -178,7 +181,7 @@ impl Service {
     /// # Errors
     /// The first error of any stage.
     pub fn catch_up(&mut self) -> Result<(), ProcessError> {
-        self.work(|_, _, _| Ok(())).map(|_: ()| ())
+        self.work(|_, _| Ok(()))
     }
 
     /// Lands files in the order given, processes them, and tells of each by its place in `files`.
@@ -192,13 +195,13 @@ impl Service {
         given: &Given,
         tell: &mut (dyn FnMut(&Path, Note) + Send),
     ) -> Result<(), ProcessError> {
-        self.work(|lander, jobs, given_up| {
+        self.work(|lander, given_up| {
             for group in groups(files) {
                 if given_up() {
                     break;
                 }
                 let sources = group.iter().map(|path| (Source::File(path.clone()), name_of(path))).collect();
-                for (path, note) in group.iter().zip(lander.land(sources, given, jobs)?) {
+                for (path, note) in group.iter().zip(lander.land(sources, given)?) {
                     tell(path, note);
                 }
             }
@@ -212,17 +215,11 @@ impl Service {
     /// # Errors
     /// The first error of any stage that waiting does not mend by itself.
     pub fn serve(&mut self, next: &mut (dyn FnMut() -> Option<Arrivals> + Send)) -> Result<(), ProcessError> {
-        self.work(|lander, jobs, given_up| {
-            lander.patient = true;
-            while let Some(arrivals) = next() {
-                if given_up() {
-                    break;
-                }
-                lander.land_posted(arrivals.posted, jobs)?;
-                lander.land_inbox(arrivals.files, jobs)?;
-            }
-            lander.patient = false;
-            if given_up() { Ok(()) } else { lander.enqueue(jobs) }
+        self.work(|lander, given_up| {
+            lander.onward.patient = true;
+            lander.serve(&mut || next().filter(|_| !given_up()))?;
+            lander.onward.patient = false;
+            if given_up() { Ok(()) } else { lander.hand_on() }
         })
     }
 
@@ -315,7 +312,7 @@ impl Service {
     /// kills becomes a dead letter.
     fn work(
         &mut self,
-        source: impl FnOnce(&mut Lander<'_>, &Queue<Job>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
+        source: impl FnOnce(&mut OwnLander<'_>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
     ) -> Result<(), ProcessError> {
         let attempts = Attempts::new(self.home.folder());
         let next = self.committed.entry() + 1;
@@ -344,7 +341,7 @@ impl Service {
             let failed = |source| ProcessError::Io { path: self.home.folder().to_owned(), source };
             let count = if entry == first { count } else { attempts.begin(entry).map_err(failed)? };
             self.preparer.condemn((count > ATTEMPTS_MAX).then_some(entry));
-            self.pipeline(Some((entry, attempts)), |_, _, _| Ok(()))?;
+            self.pipeline(Some((entry, attempts)), |_, _| Ok(()))?;
         }
         self.preparer.condemn(None);
         Ok(())
@@ -355,28 +352,22 @@ impl Service {
     fn pipeline(
         &mut self,
         alone: Option<(u64, &Attempts)>,
-        source: impl FnOnce(&mut Lander<'_>, &Queue<Job>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
+        source: impl FnOnce(&mut OwnLander<'_>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
     ) -> Result<(), ProcessError> {
         let jobs: Queue<Job> = Queue::new(JOBS_WAITING);
-        let position = self.committed.entry();
-        let mut lander = Lander {
-            landing: &mut self.landing,
-            store: &self.store,
-            rules: &self.rules,
-            config: &self.config,
+        let onward = ToPipeline {
+            jobs: &jobs,
             committed: &self.committed,
-            queued: position,
+            // a rebuild fills another than the home's
+            database: self.store.lock().unwrap_or_else(PoisonError::into_inner).database().clone(),
+            outages: &self.outages,
+            queued: self.committed.entry(),
             last: alone.map_or(u64::MAX, |(entry, _)| entry),
             patient: false,
-            waiting: Waiting::new(),
             deliveries: VecDeque::new(),
-            outages: &self.outages,
-            landing_folder: match self.home.landing_place() {
-                Place::Folder(folder) => folder.clone(),
-                // what comes over the network is received in the home
-                Place::Bucket(_) => self.home.landing(),
-            },
         };
+        let rules = (&*self.rules, &self.config);
+        let mut lander = Lander::new(&mut self.landing, self.home.layout(), rules, &self.outages, onward);
         let pipeline = Pipeline {
             preparer: &self.preparer,
             judging: &mut self.judging,
@@ -390,8 +381,7 @@ impl Service {
         };
         std::thread::scope(|scope| {
             let landed = scope.spawn(|| {
-                let outcome =
-                    lander.enqueue(&jobs).and_then(|()| source(&mut lander, &jobs, &|| jobs.is_closed()));
+                let outcome = lander.hand_on().and_then(|()| source(&mut lander, &|| jobs.is_closed()));
                 jobs.close();
                 outcome
             });

@@ -48,7 +48,8 @@ impl Writer {
 
     /// Commits `sets` in one transaction. What passes (a lock, a full disk) is waited out with growing,
     /// jittered, capped pauses, for as long as it takes, unless the service is to stop: what has landed then
-    /// waits for the next start. `ahead` has their new readings already; `in_trouble` hears of each try that failed.
+    /// waits for the next start. A database that another process has by now does not pass: what is known of it here
+    /// is old. `ahead` has their new readings already; `in_trouble` hears of each try that failed.
     pub fn commit(
         &mut self,
         sets: &[Arc<ChangeSet>],
@@ -64,7 +65,7 @@ impl Writer {
                     self.outages.works(Part::Database);
                     return Ok(());
                 }
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_transient() && !error.is_held() => {
                     in_trouble();
                     self.tell(&error, sets);
                     if is_last {

@@ -40,6 +40,9 @@ mod types;
 mod uploads;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use greenstream_core::Ts;
 
 pub use self::audit::StoredError;
 pub use self::database::Database;
@@ -136,6 +139,25 @@ impl Store {
         let (Db::Postgres(session), Database::Server(new)) = (&self.db, new) else { return Ok(()) };
         self.fence.check()?;
         postgres::replace(session, new)
+    }
+
+    /// Waits at most `wait` until no other process has the database, which then may be this one's; a file is its
+    /// home's.
+    ///
+    /// # Errors
+    /// [`StoreError::is_held`] where one has it all the time; as [`Store::open`] where the server is away.
+    pub fn wait_until_free(place: &Database, wait: Duration) -> Result<(), StoreError> {
+        let Database::Server(server) = place else { return Ok(()) };
+        postgres::wait_until_free(server, wait)
+    }
+
+    /// Records deliveries of bytes already known beside the owner of a database, all of them or none: (upload, name,
+    /// instant). They belong to no entry. Where the connection is lost with the answer, they may have been recorded.
+    ///
+    /// # Errors
+    /// [`StoreError::Postgres`] where the world failed.
+    pub fn deliver_beside(server: &Arc<Server>, deliveries: &[(u32, String, Ts)]) -> Result<(), StoreError> {
+        postgres::change_beside(server, |db| outbox::put(db, deliveries, &[]).doing("take deliveries"))
     }
 
     /// A read-only connection to the store at `place`, which a [`Store`] must have made.

@@ -1,10 +1,11 @@
 //! The triggers of a running service: the scan of the inbox bucket and the queues that tell of new objects, on
 //! a thread of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
 
 use super::bucket::Bucket;
 use super::history::History;
@@ -54,10 +55,13 @@ impl TriggerError {
 pub struct Sources {
     taker: Option<Taker>,
     runtime: Option<Runtime>,
+    outages: Arc<Outages>,
+    scanning: Mutex<Option<AbortHandle>>,
 }
 
 impl Sources {
-    /// Starts what the configuration names; nothing where it names no inbox bucket.
+    /// Starts the queues that the configuration names; nothing where it names no inbox bucket. The bucket is not
+    /// scanned yet.
     ///
     /// # Errors
     /// [`TriggerError`] as it says.
@@ -74,18 +78,34 @@ impl Sources {
         ];
         let Some(url) = &keys.inbox.url else {
             let Some((key, _)) = queues.into_iter().find(|(_, url)| url.is_some()) else {
-                return Ok(Sources { taker: None, runtime: None });
+                return Ok(Sources::new(None, None, outages));
             };
             let problem = "a queue tells of objects, and there is no bucket to look for them".to_owned();
             return Err(TriggerError::Key { key, problem, hint: "set `url` in [inbox] too".to_owned() });
         };
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let taker = taker(url, layout, config, intake, runtime.handle().clone())?;
-        let (scanning, told) = (taker.clone(), Arc::clone(outages));
-        runtime.spawn(async move { keep_scanning(&scanning, &told).await });
         start_sqs(&runtime, config, &taker, outages)?;
         start_nats(&runtime, config, &taker, outages)?;
-        Ok(Sources { taker: Some(taker), runtime: Some(runtime) })
+        Ok(Sources::new(Some(taker), Some(runtime), outages))
+    }
+
+    fn new(taker: Option<Taker>, runtime: Option<Runtime>, outages: &Arc<Outages>) -> Sources {
+        Sources { taker, runtime, outages: Arc::clone(outages), scanning: Mutex::default() }
+    }
+
+    /// Scans the inbox bucket from now on, or no longer: of several processes with one inbox one does.
+    pub fn scan(&self, scans: bool) {
+        let mut scanning = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
+        if !scans {
+            let stopped = scanning.take();
+            stopped.iter().for_each(AbortHandle::abort);
+            return;
+        }
+        let (Some(taker), Some(runtime), None) = (&self.taker, &self.runtime, &*scanning) else { return };
+        let (taker, outages) = (taker.clone(), Arc::clone(&self.outages));
+        let scan = runtime.spawn(async move { keep_scanning(&taker, &outages).await });
+        *scanning = Some(scan.abort_handle());
     }
 
     /// What takes objects; none where there is no inbox bucket.

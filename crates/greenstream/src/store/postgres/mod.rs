@@ -21,15 +21,34 @@ pub(super) use self::tables::Tables;
 pub(super) use self::wire::{Wire, unescaped};
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::error::{Doing, StoreError};
+use self::session::LOCK_WAIT;
+use super::db::Db;
+use super::error::{Doing, Fault, StoreError};
 
 /// The writer's session, over a schema that is up to date and this process's from now on.
 pub(super) fn open(server: &Arc<Server>) -> Result<Session, StoreError> {
-    let session = Session::writing(server).doing("be opened")?;
+    let session = Session::writing(server, LOCK_WAIT).doing("be opened")?;
     schema::migrate(&session)?;
     grants::give(&session)?;
     Ok(session)
+}
+
+/// Waits until no writer has the schema; it need not be there.
+pub(super) fn wait_until_free(server: &Arc<Server>, wait: Duration) -> Result<(), StoreError> {
+    Session::writing(server, wait).map(drop).doing("be opened")
+}
+
+/// Runs `change` in one transaction beside the owner: for what no entry of the journal is about.
+pub(super) fn change_beside(
+    server: &Arc<Server>,
+    change: impl FnOnce(&Db) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    match &Db::Postgres(Session::reading(server).doing("be opened")?) {
+        db @ Db::Postgres(session) => session.change_soon(|| change(db)),
+        Db::Sqlite(_) => Err(Fault::from(PostgresFault::Lost).doing("take a change")),
+    }
 }
 
 /// A reader's session, over a schema that a writer has made and brought up to date.
@@ -55,7 +74,7 @@ pub(super) fn remove(server: &Arc<Server>) -> Result<(), StoreError> {
     if look(server)? == 0 {
         return Ok(());
     }
-    let session = Session::writing(server).doing("be removed")?;
+    let session = Session::writing(server, LOCK_WAIT).doing("be removed")?;
     let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", server.schema());
     let removed = session.change(|| session.batch(&sql).doing("be removed"));
     server.drop_idle();
@@ -67,7 +86,14 @@ pub(super) fn remove(server: &Arc<Server>) -> Result<(), StoreError> {
 pub(super) fn replace(session: &Session, new: &Arc<Server>) -> Result<(), StoreError> {
     let server = session.server();
     let (schema, new) = (server.schema(), new.schema());
-    let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; ALTER SCHEMA {new} RENAME TO {schema}");
+    // who stands by may have recorded deliveries since the others were taken over
+    let sql = format!(
+        "LOCK TABLE {schema}.t_delivery IN SHARE MODE;
+         INSERT INTO {new}.t_delivery SELECT * FROM {schema}.t_delivery d
+             WHERE NOT EXISTS (SELECT 1 FROM {new}.t_delivery n WHERE n.id = d.id);
+         SELECT setval('{new}.t_delivery_id_seq', coalesce(max(id), 0) + 1, false) FROM {new}.t_delivery;
+         DROP SCHEMA {schema} CASCADE; ALTER SCHEMA {new} RENAME TO {schema}"
+    );
     let replaced = session.change(|| session.batch(&sql).doing("be replaced"));
     server.drop_idle();
     replaced

@@ -27,8 +27,8 @@ const FETCH: u32 = 20_000;
 const STATEMENTS_MAX: usize = 256;
 /// First half of the lock's number, `GrSt`; the other half is made of the schema's name.
 const LOCK: i32 = 0x4772_5374;
-/// How long a writer waits for the process that has the lock. A process that is just ending takes less.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How long a writer usually waits for the process that has the lock. A process that is just ending takes less.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Between two tries to take the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How a transaction begins that waits for no other's locks for long: behind one that does not end it fails and is
@@ -79,8 +79,8 @@ struct Writer {
     name: String,
     /// Whether the database has its name.
     is_owner: Cell<bool>,
-    /// Whether its connection carries the lock; one at a time does.
-    has_lock: bool,
+    /// How long it waits for the lock that its connection carries; none where it carries none. One at a time does.
+    lock: Option<Duration>,
 }
 
 impl std::fmt::Debug for Session {
@@ -101,10 +101,10 @@ impl Session {
         Ok(session)
     }
 
-    /// A session that writes, once every other has gone.
-    pub(in crate::store) fn writing(server: &Arc<Server>) -> Result<Session, Fault> {
+    /// A session that writes, once every other has gone, for which it waits so long now and later.
+    pub(super) fn writing(server: &Arc<Server>, wait: Duration) -> Result<Session, Fault> {
         let name = format!("greenstream {:016x}", fastrand::u64(..));
-        let writer = Writer { name, is_owner: Cell::new(false), has_lock: true };
+        let writer = Writer { name, is_owner: Cell::new(false), lock: Some(wait) };
         let session = Session::new(server, Some(writer));
         session.connect()?;
         Ok(session)
@@ -116,7 +116,7 @@ impl Session {
         let beside = |writer: &Writer| Writer {
             name: writer.name.clone(),
             is_owner: writer.is_owner.clone(),
-            has_lock: false,
+            lock: None,
         };
         Session::new(&self.server, self.writer.as_ref().map(beside))
     }
@@ -152,8 +152,9 @@ impl Session {
         };
         let mut client = client.map_err(PostgresFault::Server)?;
         client.batch_execute(&self.settings()).map_err(PostgresFault::Server)?;
-        if let Some(writer) = self.writer.as_ref().filter(|writer| writer.has_lock) {
-            self.take_lock(&mut client, &writer.name)?;
+        if let Some((name, wait)) = self.writer.as_ref().and_then(|writer| Some((&writer.name, writer.lock?)))
+        {
+            self.take_lock(&mut client, name, wait)?;
         }
         *self.connected.borrow_mut() = Some(Connected { client, statements: FxHashMap::default() });
         Ok(())
@@ -172,7 +173,7 @@ impl Session {
     }
 
     /// Waits for the right to write. A connection of this process that the server has not yet missed goes.
-    fn take_lock(&self, client: &mut Client, name: &str) -> Result<(), Fault> {
+    fn take_lock(&self, client: &mut Client, name: &str, wait: Duration) -> Result<(), Fault> {
         let begun = Instant::now();
         let lock = "SELECT pg_try_advisory_lock($1, hashtext($2))";
         let end_own = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -183,7 +184,7 @@ impl Session {
                 return Ok(());
             }
             client.query(end_own, &[&name]).map_err(PostgresFault::Server)?;
-            if begun.elapsed() >= LOCK_WAIT {
+            if begun.elapsed() >= wait {
                 return Err(PostgresFault::Held { server: self.server.to_string() }.into());
             }
             std::thread::sleep(LOCK_PAUSE);
