@@ -5,7 +5,7 @@
     bench/postgres.py [--meters 50000] [--days 1] [--rounds 3]
 
 The server is started for the run (`scripts/postgres`) with Debian's settings, fsync included, on this machine. A
-round is: a day ingested (landing, rules, database, archive), and its rows, wherever each ended (readings, error
+round is: a day ingested (landing, rules, database, archive; what each thread took of it is told), and its rows, wherever each ended (readings, error
 queue, superseded), copied out and copied in again by psql into empty tables with the same indexes. With --days DAYS
 that many days are ingested first, and then hours of the next day: some dropped into the inbox of a running service,
 one after the other, and some each by a process of its own, which first reads a day of every meter. Data is kept in
@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -58,8 +59,8 @@ def home(name: str, server: Server) -> Path:
     return folder
 
 
-def ingest(folder: Path, files: list[Path]) -> tuple[float, float]:
-    return run(["--home", folder, "ingest", *files])
+def ingest(folder: Path, files: list[Path], threads: Counter[str] | None = None) -> tuple[float, float]:
+    return run(["--home", folder, "ingest", *files], threads)
 
 
 def copied(server: Server, schema: str) -> dict[str, tuple[float, int]]:
@@ -91,7 +92,10 @@ def day(server: Server, meters: int, rounds: int) -> None:
     for turn in range(rounds):
         folder = home("day", server)
         server.sql("DROP SCHEMA IF EXISTS day CASCADE; CHECKPOINT")
-        seconds, peak = ingest(folder, files)
+        threads: Counter[str] = Counter()
+        seconds, peak = ingest(folder, files, threads)
+        used = ", ".join(f"{name} {one:.2f}" for name, one in threads.most_common(8))
+        print(f"round {turn + 1}: processor seconds of its threads: {used}", flush=True)
         total = int(server.sql("SELECT sum(rows) FROM day.uploads"))
         took = copied(server, "day")
         plain, rows = (sum(column) for column in zip(*took.values()))
