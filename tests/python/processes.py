@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from functools import partial
 from pathlib import Path
 
 from checks import Failure, Service, eventually, need, run, serve, tests
-from servers import AWS_KEYS, Aws, postgresql
+from servers import AWS_KEYS, Aws, postgresql, postgresql_server
 from triggers import ENVIRONMENT, TOKEN, configure, is_empty, readings, reference, sqs_toml, toml, upload
 
 PROCESSES = 4
@@ -100,6 +101,14 @@ def get(service: Service, path: str) -> str:
     request = urllib.request.Request(service.address + path, headers={"Authorization": f"Bearer {TOKEN}"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.read().decode()
+
+
+def done(service: Service) -> int:
+    """Uploads that are processed, as a service has it; none while it cannot tell."""
+    try:
+        return json.loads(get(service, "/api/status"))["uploads"]["done"]
+    except OSError:
+        return -1
 
 
 def is_ready(service: Service) -> bool:
@@ -181,14 +190,13 @@ def whoever_is_asked_lands(binary: str, folder: Path) -> str:
                 need(codes == {200: len(contents) // 4}, codes)
             need(all(landed(service) == len(contents) // PROCESSES for service in services), list(map(landed, services)))
             began = time.monotonic()
-            done = lambda service: json.loads(get(service, "/api/status"))["uploads"]["done"]  # noqa: E731
             eventually(lambda: done(first) == len(contents), "the one that works has worked on all")
             took = time.monotonic() - began
             need(all(done(service) == len(contents) and "GreenStream" in get(service, "/") for service in others), "each shows all of it")
             first.kill()
             contents += [upload(number) for number in range(80, 90)]
             for number in range(80, 90):
-                need(put(others[number % 3], f"{number}.csv", contents[number]) == 201, "it lands while nobody works")
+                need(put(others[number % 3], f"{number}.csv", contents[number]) == 201, "it lands, whoever works by now")
             eventually(lambda: any(map(owns, others)), "another works", 40)
             eventually(lambda: done(others[0]) == len(contents), "it has worked on all")
         deliveries = rows(binary, folder / "home-0", "deliveries")
@@ -213,12 +221,81 @@ def cut_off(binary: str, folder: Path) -> str:
                     subprocess.run(["psql", "--quiet", "--command", cut, url], check=True, capture_output=True)
                 need(put(services[number % PROCESSES], f"{number}.csv", content) in (200, 201), "it lands")
                 time.sleep(0.1)
+            # one that has nothing to write finds out all the same
+            eventually(lambda: sum(map(owns, services)) == 1, "one of them works", 40)
             took_over = sum(service.text().count("this process owns") for service in services)
             need(took_over > CUTS / 2, f"{took_over} of {CUTS} connections were missed")
             need(all(service.process.poll() is None for service in services), "one has ended")
             eventually(lambda: all(map(is_ready, services)), "all are ready again")
         check(binary, folder, contents)
         return f"{len(contents)} uploads, {CUTS} connections cut, {took_over} times one began to work"
+
+
+def without_the_database(binary: str, folder: Path) -> str:
+    """All of them land while the server is away, also known bytes; one that is to end does; afterwards nothing is missing."""
+    os.environ.update(AWS_KEYS)
+    with Aws.start() as aws, postgresql_server() as (url, tell):
+        bucket = aws.bucket("meters", locks=True)
+        contents = [upload(number) for number in range(48)]
+        with four(binary, folder, without_inbox(aws, bucket) + shared(bucket, url)) as services:
+            for number in range(8):
+                need(put(services[number % PROCESSES], f"{number}.csv", contents[number]) == 201, "it lands")
+            eventually(lambda: done(services[0]) == 8, "they are worked on")
+            tell("halt")
+            slowest = 0.0
+            for number in range(8, 48):
+                began = time.monotonic()
+                need(put(services[number % PROCESSES], f"{number}.csv", contents[number]) == 201, "it lands")
+                slowest = max(slowest, time.monotonic() - began)
+                if number % 4 == 1:
+                    need(put(services[number // 4 % PROCESSES], f"again-{number}.csv", contents[number - 8]) == 200, "known")
+                time.sleep(0.2)
+            need(slowest < 5, f"a sender waited {slowest:.1f} s")
+            need(not any(map(is_ready, services)), "each says that the database is away")
+            eventually(lambda: all("the database cannot be written" in service.text() for service in services), "each says why")
+            last = services[-1]
+            last.__exit__(None)
+            last.killed = True
+            tell("resume")
+            eventually(lambda: done(services[0]) == len(contents), "all is worked on")
+            eventually(lambda: sum(map(owns, services[:-1])) == 1 and all(map(is_ready, services[:-1])), "one works, all are ready")
+            # those that the one has taken that ended without the database were told to it alone
+            again = [f"again-{number}.csv" for number in range(9, 48, 4) if number // 4 % PROCESSES != PROCESSES - 1]
+            names = lambda: sorted(row["name"] for row in rows(binary, folder / "home-0", "deliveries") if row["name"].startswith("again"))  # noqa: E731
+            eventually(lambda: names() == sorted(again), "known bytes are recorded")
+        check(binary, folder, contents)
+        return f"{len(contents) - 8} uploads while it was away, the slowest acknowledged after {slowest:.1f} s"
+
+
+def rules_are_rolled_out(binary: str, folder: Path) -> str:
+    """While one judges everything anew by new rules, one with the old ones does not take the database in between."""
+    os.environ.update(AWS_KEYS)
+    with Aws.start() as aws, postgresql() as url, ExitStack() as stack:
+        bucket = aws.bucket("meters", locks=True)
+        text = without_inbox(aws, bucket) + shared(bucket, url)
+        contents = [upload(number) for number in range(60)]
+        begin = []
+        for number, rules in enumerate(["", "", 'reporting_zone = "Europe/Zurich"\n']):
+            configure(folder / f"home-{number}", rules + text)
+            begin.append(stack.enter_context(serve(binary, folder / f"home-{number}", ENVIRONMENT)))
+        first, old, new = begin
+        for number, content in enumerate(contents):
+            need(put(first, f"{number}.csv", content) == 201, "it lands")
+        eventually(lambda: done(first) == len(contents), "they are worked on")
+        old.process.send_signal(signal.SIGSTOP)
+        first.kill()
+        eventually(lambda: "judging everything again" in new.text(), "the one with new rules takes over", 40)
+        old.process.send_signal(signal.SIGCONT)
+        eventually(lambda: owns(new), "it works", 60)
+        time.sleep(15)
+        need(owns(new) and not owns(old), "the one with the old rules has taken it")
+        versions = [entry for key in aws.keys(bucket, "landing/journal/") for entry in aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read().splitlines() if b'"configuration"' in entry]
+        need(len(versions) == 2, f"{len(versions)} versions of the rules are in the journal")
+        need(is_ready(new) and not is_ready(old), "senders are sent to the new one")
+        (folder / "home-0" / "greenstream.toml").write_text((folder / "home-2" / "greenstream.toml").read_text())
+        stack.close()
+        check(binary, folder, contents)
+        return "it took over and kept it"
 
 
 def one_queue_for_all(binary: str, folder: Path) -> str:
@@ -271,7 +348,15 @@ def another_configuration_lands_nothing(binary: str, folder: Path) -> None:
         check(binary, folder, contents)
 
 
-ALL = [killed_again_and_again, whoever_is_asked_lands, cut_off, one_queue_for_all, another_configuration_lands_nothing]
+ALL = [
+    killed_again_and_again,
+    whoever_is_asked_lands,
+    cut_off,
+    without_the_database,
+    one_queue_for_all,
+    another_configuration_lands_nothing,
+    rules_are_rolled_out,
+]
 
 if __name__ == "__main__":
     named = {test.__name__: partial(test, sys.argv[1]) for test in ALL}

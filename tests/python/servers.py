@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,13 +185,24 @@ def nats_program() -> str:
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
     """A PostgreSQL server that does without fsync; gives its URL. The server's own program starts and stops it."""
+    with postgresql_server() as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def postgresql_server() -> Iterator[tuple[str, Callable[[str], None]]]:
+    """The same with what tells it to `halt`, which cuts everybody off, and to `resume` on the same port."""
     script = Path(__file__).resolve().parents[2] / "scripts" / "postgres"
     started = subprocess.run([script, "start", "--fast"], check=True, capture_output=True, text=True)
     folder, url = started.stdout.split()
+
+    def tell(what: str) -> None:
+        subprocess.run([script, what, folder], check=True, capture_output=True)
+
     try:
-        yield url
+        yield url, tell
     finally:
-        subprocess.run([script, "stop", folder], check=True, capture_output=True)
+        tell("stop")
 
 
 @contextlib.contextmanager

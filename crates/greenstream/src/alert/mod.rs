@@ -205,7 +205,16 @@ fn body(alert: &AlertRow) -> Value {
 
 /// Sends alerts until told to stop: at once when something waits, with growing pauses while a target is away.
 /// The outbox is in the database: while that cannot be written, only outages are told, past the outbox.
-pub fn run(targets: &Targets, store: &Mutex<Store>, outages: &Outages, stop: &AtomicBool) {
+///
+/// # Errors
+/// Where it `yields`: that another process has the database by now.
+pub fn run(
+    targets: &Targets,
+    store: &Mutex<Store>,
+    outages: &Outages,
+    yields: bool,
+    stop: &AtomicBool,
+) -> Result<(), StoreError> {
     let mut away = None;
     let mut next = Instant::now();
     while !stop.load(Ordering::SeqCst) {
@@ -218,6 +227,7 @@ pub fn run(targets: &Targets, store: &Mutex<Store>, outages: &Outages, stop: &At
         } else {
             match targets.record(outages, store).and_then(|()| targets.send_waiting(store, stop)) {
                 Ok(sent) => sent.failed,
+                Err(error) if yields && error.is_elsewhere() => return Err(error),
                 Err(error) => {
                     let unused = format!("the outbox cannot be used: {error}");
                     Some(targets.send_directly(outages).err().unwrap_or(unused))
@@ -232,4 +242,5 @@ pub fn run(targets: &Targets, store: &Mutex<Store>, outages: &Outages, stop: &At
             away = None;
         }
     }
+    Ok(())
 }

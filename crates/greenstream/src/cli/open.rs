@@ -124,6 +124,7 @@ impl From<ProcessError> for Failure {
             }
             ProcessError::Archive(_) => Failure::new(Code::Archive, message, hint),
             ProcessError::Io { source, .. } => Failure::io(message, &source),
+            ProcessError::Superseded { .. } => Failure::new(Code::ConfigValue, message, hint),
             ProcessError::Stopped | ProcessError::Internal(_) => Failure::new(Code::Internal, message, hint),
         };
         if transient { failure.for_now() } else { failure }

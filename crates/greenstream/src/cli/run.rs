@@ -15,7 +15,11 @@ use crate::alert;
 use crate::config::{Config, Token};
 use crate::home::Home;
 use crate::outage::{Outages, Part, pauses};
-use crate::process::{Arrivals, ProcessError, Service, StandBy, open_if_free, open_when_free, watch_silence};
+use crate::process::{
+    Arrivals, ProcessError, Service, StandBy, Unrecorded, open_judged, open_when_free, wait_for_turn,
+    watch_silence,
+};
+use crate::store::Store;
 use crate::trigger::{Bell, Inbox, Intake, Posts, Sources, intake};
 use crate::web;
 
@@ -52,14 +56,18 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     let home = Home::open(&cli.home, "greenstream run")?.placed(&config)?;
     let outages = Arc::default();
     let service = if home.layout().is_shared() {
-        open_if_free(&home, &config, &outages, SOON)?
+        match open_judged(&home, &config, &outages, SOON, None) {
+            Err(error) if error.is_elsewhere() => None,
+            opened => Some(opened?),
+        }
     } else {
         Some(open_when_free(&home, &config, &outages)?)
     };
-    serve_until_stopped(cli, Served { home, config, outages }, service, token)
+    serve_until_stopped(cli, Served { home, config, outages, unrecorded: Arc::default() }, service, token)
 }
 
 /// What is served, and what of it is out of order.
+#[derive(Clone)]
 pub struct Served {
     /// The home, with its parts where the configuration has them.
     pub home: Home,
@@ -67,13 +75,15 @@ pub struct Served {
     pub config: Config,
     /// What is out of order, for all that serve it.
     pub outages: Arc<Outages>,
+    /// What is to be recorded, whoever does.
+    pub unrecorded: Arc<Unrecorded>,
 }
 
 impl Served {
     /// What a service has.
     pub fn by(service: &Service) -> Served {
         let (home, config) = (service.home().clone(), service.config().clone());
-        Served { home, config, outages: service.outages() }
+        Served { home, config, outages: service.outages(), unrecorded: Arc::default() }
     }
 }
 
@@ -86,7 +96,7 @@ pub fn serve_until_stopped(
     service: Option<Service>,
     token: Option<Token>,
 ) -> Result<ExitCode, Failure> {
-    let Served { home, config, outages } = &served;
+    let Served { home, config, outages, unrecorded } = &served;
     let signalled = Arc::clone(outages);
     ctrlc::set_handler(move || signalled.stop())
         .map_err(|error| Failure::new(Code::Internal, error, "report it with this message"))?;
@@ -121,6 +131,10 @@ pub fn serve_until_stopped(
         }
         None => "what landed here is the work of the process that owns the database",
     };
+    let left = unrecorded.count();
+    if left > 0 {
+        tracing::warn!(left, "deliveries of known bytes waited for the database and are not recorded");
+    }
     if !cli.json {
         eprintln!("stopped; {ended}");
     }
@@ -133,117 +147,166 @@ enum Turn {
     StandsBy,
 }
 
+/// How a home is opened anew after what may pass.
+struct Anew<'a> {
+    served: &'a Served,
+    targets: alert::Targets,
+    pauses: Box<dyn Iterator<Item = Duration>>,
+    /// Parts that were out of order when it was opened last.
+    away: BTreeSet<Part>,
+    damages: u32,
+    /// The version of the journal's configuration that this process knows, and may put its own in the place of.
+    since: Option<u32>,
+}
+
+impl Anew<'_> {
+    fn new(served: &Served) -> Anew<'_> {
+        let targets = alert::Targets::new(&served.config.file.alerts);
+        Anew { served, targets, pauses: Box::new(pauses()), away: BTreeSet::new(), damages: 0, since: None }
+    }
+
+    /// Whether a process that failed so stands by: it can, and another has the database or says how to judge.
+    fn stands_by(&self, failed: &ProcessError) -> bool {
+        let Served { home, .. } = self.served;
+        let is_anothers = failed.is_elsewhere() || matches!(failed, ProcessError::Superseded { .. });
+        home.layout().is_shared() && is_anothers && home.fence().check().is_ok()
+    }
+
+    /// The same of an owner, which may have met what another process has changed meanwhile: that looks like damage
+    /// to one that does not expect it.
+    fn has_lost(&self, failed: &ProcessError) -> bool {
+        let is_held = |database| Store::wait_until_free(database, SOON).is_err_and(|error| error.is_held());
+        let home = &self.served.home;
+        self.stands_by(failed) || home.layout().is_shared() && is_held(home.database())
+    }
+
+    /// Says that what was away works, as far as opening the home has shown it.
+    fn works(&mut self, now: &Turn) {
+        // a database with work to do says itself when it can be written
+        let is_behind = matches!(now, Turn::Owns(service) if service.is_behind());
+        let works = |part: &Part| !(is_behind && *part == Part::Database);
+        let away = std::mem::take(&mut self.away).into_iter();
+        away.filter(works).for_each(|part| self.served.outages.works(part));
+    }
+
+    /// Opens the home again and again until that succeeds, or what is wrong does not pass.
+    fn open(&mut self, mut failed: ProcessError, lasted: Duration) -> Result<Turn, Failure> {
+        let Served { home, config, outages, .. } = self.served;
+        if lasted > STEADY {
+            (self.pauses, self.damages) = (Box::new(pauses()), 0);
+        }
+        loop {
+            failed = failed.or_unreadable(home.database());
+            // a disk that has just come back may have spoiled the last answer
+            self.damages += u32::from(failed.is_damage());
+            let may_pass = failed.is_transient() || failed.is_damage() && self.damages < DAMAGES_MAX;
+            if !may_pass || outages.is_stopping() {
+                return Err(failed.into());
+            }
+            outages.fail(failed.part(), open::with_causes(&failed), &failed.hint());
+            self.away.insert(failed.part());
+            if let Err(problem) = self.targets.send_directly(outages) {
+                tracing::error!("{problem}; it is tried again");
+            }
+            if !self.pauses.next().is_some_and(|pause| outages.pause(pause)) {
+                return Err(failed.into());
+            }
+            match open_judged(home, config, outages, SOON, self.since) {
+                Ok(service) => return Ok(Turn::Owns(Box::new(service))),
+                Err(error) if self.stands_by(&error) => return Ok(Turn::StandsBy),
+                Err(error) => failed = error,
+            }
+        }
+    }
+}
+
 /// Serves, and opens the home anew after what may pass, until told to stop. None where it stood by just then.
 fn serve_through_outages(
-    Served { home, config, outages }: &Served,
+    served: &Served,
     service: Option<Service>,
     mut door: Door,
     sources: &Sources,
 ) -> Result<Option<Service>, Failure> {
-    let targets = alert::Targets::new(&config.file.alerts);
-    let mut pauses = pauses();
-    let (mut away, mut damages) = (BTreeSet::new(), 0);
-    // a process that can stand by does, and is no outage
-    let is_anothers = |failed: &ProcessError| {
-        home.layout().is_shared() && failed.is_elsewhere() && home.fence().check().is_ok()
-    };
+    let Served { home, outages, .. } = served;
+    let mut anew = Anew::new(served);
     let turn =
         |service: Option<Service>| service.map_or(Turn::StandsBy, |service| Turn::Owns(Box::new(service)));
     let mut now = turn(service);
     loop {
         let began = Instant::now();
-        // a database with work to do says itself when it can be written
-        let is_behind = matches!(&now, Turn::Owns(service) if service.is_behind());
-        let works = |part: &Part| !(is_behind && *part == Part::Database);
-        std::mem::take(&mut away).into_iter().filter(works).for_each(|part| outages.works(part));
-        let owns = matches!(now, Turn::Owns(_));
-        sources.scan(owns);
-        if owns && home.layout().is_shared() {
-            tracing::info!("this process owns {}", home.database());
-        }
+        anew.works(&now);
+        let owned = matches!(now, Turn::Owns(_));
+        sources.scan(owned);
         let outcome = match now {
-            Turn::Owns(mut service) => match serve(&mut service, &mut door, &targets, outages) {
-                Ok(()) => return Ok(Some(*service)),
-                Err(error) => Err(error),
-            },
-            Turn::StandsBy => stand_by(home, config, &mut door, &targets, outages),
+            Turn::Owns(mut service) => {
+                service.owes(&served.unrecorded);
+                if home.layout().is_shared() {
+                    tracing::info!("this process owns {}", home.database());
+                    anew.since = Some(service.configuration_version());
+                }
+                match serve(&mut service, &mut door, &anew.targets, outages) {
+                    Ok(()) => return Ok(Some(*service)),
+                    Err(error) => Err(error),
+                }
+            }
+            Turn::StandsBy => stand_by(served, &mut door, &mut anew.since),
         };
-        let mut failed = match outcome {
+        now = match outcome {
             Ok(None) => return Ok(None),
-            Ok(owned) => {
-                now = turn(owned);
-                continue;
+            Ok(owned) => turn(owned),
+            Err(failed) if owned && anew.has_lost(&failed) => {
+                tracing::warn!("another process has the database: {}", open::with_causes(&failed));
+                Turn::StandsBy
             }
-            Err(error) => error,
-        };
-        if is_anothers(&failed) {
-            now = Turn::StandsBy;
-            continue;
-        }
-        if began.elapsed() > STEADY {
-            (pauses, damages) = (crate::outage::pauses(), 0);
-        }
-        now = loop {
-            failed = failed.or_unreadable(home.database());
-            // a disk that has just come back may have spoiled the last answer
-            damages += u32::from(failed.is_damage());
-            let may_pass = failed.is_transient() || failed.is_damage() && damages < DAMAGES_MAX;
-            if !may_pass || outages.is_stopping() {
-                return Err(failed.into());
-            }
-            outages.fail(failed.part(), open::with_causes(&failed), &failed.hint());
-            away.insert(failed.part());
-            if let Err(problem) = targets.send_directly(outages) {
-                tracing::error!("{problem}; it is tried again");
-            }
-            if !pauses.next().is_some_and(|pause| outages.pause(pause)) {
-                return Err(failed.into());
-            }
-            match Service::open_telling(home.clone(), config.clone(), Arc::clone(outages)) {
-                Ok(service) => break Turn::Owns(Box::new(service)),
-                Err(error) if is_anothers(&error) => break Turn::StandsBy,
-                Err(error) => failed = error,
-            }
+            Err(failed) => anew.open(failed, began.elapsed())?,
         };
     }
 }
 
 /// Lands what comes until this process may own the database; none where it is to stop.
 fn stand_by(
-    home: &Home,
-    config: &Config,
+    served: &Served,
     door: &mut Door,
-    targets: &alert::Targets,
-    outages: &Arc<Outages>,
+    since: &mut Option<u32>,
 ) -> Result<Option<Service>, ProcessError> {
     tracing::warn!("standing by: what comes here lands, and the process that owns the database works on it");
-    // whatever was out of order with them is its owner's to tell from now on
-    [Part::Database, Part::Archive].into_iter().for_each(|part| outages.works(part));
+    let Served { home, config, outages, unrecorded } = served;
+    let (told, owed) = (Arc::clone(outages), Arc::clone(unrecorded));
+    let mut standby = StandBy::open(home.clone(), config.clone(), told, owed)?;
+    let since = *since.get_or_insert_with(|| standby.configuration_version());
+    let is_over = Arc::new(AtomicBool::new(false));
     let (tell, told) = mpsc::channel();
-    let (waiting, judged_by, hears) = (home.clone(), config.clone(), Arc::clone(outages));
-    // nobody waits for its end, and nobody may hear it any more
-    let wait = move || drop(tell.send(open_when_free(&waiting, &judged_by, &hears)));
+    let (waiting, ends) = (served.clone(), Arc::clone(&is_over));
+    let wait = move || {
+        let Served { home, config, outages, .. } = &waiting;
+        let targets = alert::Targets::new(&config.file.alerts);
+        let alert = || {
+            if let Err(problem) = targets.send_directly(outages) {
+                tracing::error!("{problem}; it is tried again");
+            }
+        };
+        // nobody may hear it any more
+        drop(tell.send(wait_for_turn((home, config, outages), since, &ends, &alert)));
+    };
+    // nobody waits for its end, for it may be waiting itself
     let named = std::thread::Builder::new().name("wait".to_owned()).spawn(wait);
     named.map_err(|source| ProcessError::Io { path: home.folder().to_owned(), source })?;
     let mut inbox = Inbox::watch(&home.inbox());
     inbox.hang(&door.bell);
     let mut opened = None;
-    StandBy::open(home.clone(), config.clone(), Arc::clone(outages))?.serve(&mut || {
+    let landed = standby.serve(&mut || {
         let ended = || Err(ProcessError::Internal("nobody waits for the database any more".to_owned()));
         opened = match told.try_recv() {
             Err(TryRecvError::Empty) => None,
             received => Some(received.unwrap_or_else(|_| ended())),
         };
-        if opened.is_some() || outages.is_stopping() || home.fence().check().is_err() {
-            return None;
-        }
-        if let Err(problem) = targets.send_directly(outages) {
-            tracing::debug!("{problem}; it is tried again");
-        }
-        Some(next_arrivals(&mut inbox, &mut door.posts, outages))
-    })?;
+        let stops = opened.is_some() || outages.is_stopping() || home.fence().check().is_err();
+        (!stops).then(|| next_arrivals(&mut inbox, &mut door.posts, outages))
+    });
+    is_over.store(true, Ordering::SeqCst);
+    landed?;
     home.fence().check()?;
-    opened.transpose()
+    opened.transpose().map(Option::flatten)
 }
 
 /// Serves until told to stop, or until a part fails.
@@ -256,18 +319,19 @@ fn serve(
     let mut inbox = Inbox::watch(&service.home().inbox());
     inbox.hang(&door.bell);
     let (store, fence) = (service.store(), service.home().fence());
-    let over = AtomicBool::new(false);
+    let (over, yields) = (AtomicBool::new(false), service.home().layout().is_shared());
     std::thread::scope(|scope| {
         let (over, store) = (&over, &store);
         scope.spawn(move || watch_silence(store, over));
-        scope.spawn(move || alert::run(targets, store, outages, over));
+        let alerts = scope.spawn(move || alert::run(targets, store, outages, yields, over));
         let outcome = service.serve(&mut || {
-            // who has lost the home stops even with nothing to do; finishing says so
-            let stops = outages.is_stopping() || fence.check().is_err();
+            // who has lost home or database stops even with nothing to do; finishing says so
+            let stops = outages.is_stopping() || fence.check().is_err() || alerts.is_finished();
             (!stops).then(|| next_arrivals(&mut inbox, &mut door.posts, outages))
         });
         over.store(true, Ordering::SeqCst);
-        outcome
+        let told = alerts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        outcome.and(told.map_err(ProcessError::from))
     })
 }
 

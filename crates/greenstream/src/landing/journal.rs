@@ -11,6 +11,7 @@ use super::hash::Hash;
 use greenstream_core::Ts;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The longest line read, in bytes with its newline. A configuration is the longest entry; anything above this is
 /// damage, and must not fill the memory.
@@ -95,16 +96,21 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads the segments that came after the head.
+    /// Reads the segments that came after the head; false where some are left once `limit` is over.
     pub(super) fn read_new(
         &mut self,
+        limit: Duration,
         mut visit: impl FnMut(Entry) -> Result<(), String>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let begun = Instant::now();
         while self.files.exists(&self.next_segment())? {
             let segment = Segment::open(&self.files, self.next_segment(), self.head)?;
             self.read_segment(self.head.entry + 1, segment, &mut visit)?;
+            if begun.elapsed() > limit {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Where segments are, one after the other.

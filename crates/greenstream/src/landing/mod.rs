@@ -58,6 +58,7 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Threads that take files out of the inbox: they wait for the disk, not for a core.
 const REMOVERS: usize = 16;
@@ -139,7 +140,7 @@ impl Zone {
     /// # Errors
     /// As [`Zone::look`].
     pub fn refresh(&mut self) -> Result<(), Error> {
-        self.journal.read_new(into(&mut self.index))
+        self.journal.read_new(Duration::MAX, into(&mut self.index)).map(drop)
     }
 
     /// The number and the hash of the last entry; 0 and 64 zeros where there is none.
@@ -320,6 +321,14 @@ impl Landing {
     /// As [`Zone::look`].
     pub fn refresh(&mut self) -> Result<(), Error> {
         self.zone.refresh()
+    }
+
+    /// As [`Landing::refresh`], but begins no new segment after `limit`; false where some may be left.
+    ///
+    /// # Errors
+    /// As [`Zone::look`].
+    pub fn refresh_within(&mut self, limit: Duration) -> Result<bool, Error> {
+        self.zone.journal.read_new(limit, into(&mut self.zone.index))
     }
 
     /// Lets every change of a name look first whether the home is still this process's.

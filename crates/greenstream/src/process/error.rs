@@ -47,6 +47,12 @@ pub enum ProcessError {
     /// The home is another process's now.
     #[error(transparent)]
     TakenOver(#[from] TakenOver),
+    /// Another process judges by a configuration that came after the one this process began with.
+    #[error("another process has brought version {version} of the configuration meanwhile")]
+    Superseded {
+        /// Its version.
+        version: u32,
+    },
     /// Another stage of the pipeline has failed and said so.
     #[error("the pipeline has stopped")]
     Stopped,
@@ -70,23 +76,16 @@ impl ProcessError {
             ProcessError::Io { .. } => true,
             ProcessError::Config(_)
             | ProcessError::TakenOver(_)
+            | ProcessError::Superseded { .. }
             | ProcessError::Stopped
             | ProcessError::Internal(_) => false,
         }
     }
 
-    /// Whether another process owns what this one wanted to change, or has owned it meanwhile: the database or,
-    /// where the home's fence says so, the home.
+    /// Whether another process has the database that this one wanted, or has had it meanwhile.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
-        match self {
-            ProcessError::TakenOver(_)
-            | ProcessError::Store(StoreError::TakenOver(_))
-            | ProcessError::Landing(LandingError::TakenOver(_))
-            | ProcessError::Archive(ArchiveError::TakenOver(_)) => true,
-            ProcessError::Store(error) => error.is_held(),
-            _ => false,
-        }
+        matches!(self, ProcessError::Store(error) if error.is_elsewhere())
     }
 
     /// The same, or, where a database seems to be damaged, what the system says when the file is read: a disk
@@ -136,6 +135,9 @@ impl ProcessError {
             ProcessError::Config(error) => error.hint.clone(),
             ProcessError::Io { .. } => "look at the folder, its permissions and the free space".to_owned(),
             ProcessError::TakenOver(lost) => lost.hint().to_owned(),
+            ProcessError::Superseded { .. } => {
+                "give this process the same configuration and start it again".to_owned()
+            }
             ProcessError::Stopped => "see the error before this one".to_owned(),
             ProcessError::Internal(_) => {
                 "run `greenstream verify`; `greenstream rebuild` builds everything again from landing/"

@@ -21,6 +21,10 @@ const GROUP_FILES: usize = 512;
 const GROUP_BYTES: u64 = 32 << 20;
 /// How often a process looks what others have landed in the same bucket: one request.
 const OTHERS_EVERY: Duration = Duration::from_secs(1);
+/// The same after a look that failed, which may have taken long itself.
+const OTHERS_AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// How long one look may take while others land faster than it reads.
+const OTHERS_WITHIN: Duration = Duration::from_millis(500);
 
 /// How files are to be read, as far as the caller says it.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +111,9 @@ impl<'a, O: Onward> Lander<'a, O> {
             self.take_in_others()?;
             self.take(arrivals)?;
         }
-        self.others = self.others.map(|_| Instant::now());
+        if !self.outages.is_out(Part::Landing) {
+            self.others = self.others.map(|_| Instant::now());
+        }
         self.take_in_others()
     }
 
@@ -132,15 +138,17 @@ impl<'a, O: Onward> Lander<'a, O> {
         if self.others.is_none_or(|due| Instant::now() < due) {
             return Ok(());
         }
-        let looked = self.landing.refresh();
-        self.others = Some(Instant::now() + OTHERS_EVERY);
-        match looked {
+        let pause = match self.landing.refresh_within(OTHERS_WITHIN) {
+            Ok(true) => OTHERS_EVERY,
+            Ok(false) => Duration::ZERO,
             Err(error) if error.is_transient() => {
                 self.outages.fail(Part::Landing, with_causes(&error), error.hint());
-                Ok(())
+                OTHERS_AFTER_FAILURE
             }
-            looked => Ok(looked?),
-        }
+            Err(error) => return Err(error.into()),
+        };
+        self.others = Some(Instant::now() + pause);
+        Ok(())
     }
 
     /// Lands one group, each source under its name, and says what became of each.

@@ -35,6 +35,7 @@ mod service;
 mod silence;
 mod standby;
 mod texts;
+mod unrecorded;
 mod waiting;
 mod window;
 mod writer;
@@ -49,8 +50,9 @@ pub use progress::{Counts, Progress};
 pub use rebuild::{Difference, Rebuilt};
 pub use service::Service;
 pub use silence::watch as watch_silence;
-pub use standby::{StandBy, open_if_free, open_when_free};
+pub use standby::{StandBy, open_judged, open_when_free, wait_for_turn};
 pub(crate) use texts::{Library, Own};
+pub use unrecorded::Unrecorded;
 
 use crate::change::DeadLetter;
 

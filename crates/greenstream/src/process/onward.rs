@@ -8,6 +8,7 @@ use greenstream_core::Ts;
 use super::committed::Committed;
 use super::error::ProcessError;
 use super::job::{Job, Task};
+use super::unrecorded::Unrecorded;
 use crate::landing::Landing;
 use crate::outage::{Outages, Part};
 use crate::queue::Queue;
@@ -53,6 +54,25 @@ pub(super) struct ToPipeline<'a> {
     pub(super) patient: bool,
     /// Deliveries of known bytes for which there was no room; patient landing does not wait for it.
     pub(super) deliveries: VecDeque<Job>,
+    /// All that are not recorded yet.
+    pub(super) unrecorded: &'a Unrecorded,
+}
+
+impl ToPipeline<'_> {
+    /// Hands on what an earlier pipeline was to record and did not.
+    pub(super) fn begin(&mut self) -> Result<(), ProcessError> {
+        let left = self.unrecorded.all();
+        left.into_iter().try_for_each(|(upload, name, at)| self.push_delivery(upload, name, at))
+    }
+
+    fn push_delivery(&mut self, upload: u32, name: String, at: Ts) -> Result<(), ProcessError> {
+        let job = Job { entry: 0, hash: String::new(), at, task: Task::Deliver { upload, name } };
+        if self.patient && self.jobs.is_full() && self.deliveries.len() < DELIVERIES_MAX {
+            self.deliveries.push_back(job);
+            return Ok(());
+        }
+        self.jobs.push(job, 1).map_err(|_| ProcessError::Stopped)
+    }
 }
 
 impl Onward for ToPipeline<'_> {
@@ -79,12 +99,8 @@ impl Onward for ToPipeline<'_> {
     }
 
     fn delivery(&mut self, upload: u32, name: String, at: Ts) -> Result<(), ProcessError> {
-        let job = Job { entry: 0, hash: String::new(), at, task: Task::Deliver { upload, name } };
-        if self.patient && self.jobs.is_full() && self.deliveries.len() < DELIVERIES_MAX {
-            self.deliveries.push_back(job);
-            return Ok(());
-        }
-        self.jobs.push(job, 1).map_err(|_| ProcessError::Stopped)
+        self.unrecorded.add((upload, name.clone(), at));
+        self.push_delivery(upload, name, at)
     }
 
     /// Once everything handed on so far is committed. None where the database is away, for which patient landing

@@ -21,6 +21,7 @@ use super::prepare::Preparer;
 use super::progress::Progress;
 use super::silence;
 use super::texts::Library;
+use super::unrecorded::Unrecorded;
 use super::writer::Writer;
 use crate::alert::Targets;
 use crate::clock;
@@ -50,6 +51,7 @@ pub struct Service {
     committed: Arc<Committed>,
     progress: Arc<Progress>,
     outages: Arc<Outages>,
+    unrecorded: Arc<Unrecorded>,
 }
 
 /// What lands where the owner does.
@@ -78,17 +80,34 @@ impl Service {
     /// # Errors
     /// As there.
     pub fn open_telling(home: Home, config: Config, outages: Arc<Outages>) -> Result<Service, ProcessError> {
+        Service::open_since(home, config, outages, None)
+    }
+
+    /// As [`Service::open_telling`] for a process that knows the journal's configuration as of a version: one that
+    /// another process has brought since holds, and this one's must be the same.
+    ///
+    /// # Errors
+    /// As there; [`ProcessError::Superseded`].
+    pub fn open_since(
+        home: Home,
+        config: Config,
+        outages: Arc<Outages>,
+        version: Option<u32>,
+    ) -> Result<Service, ProcessError> {
         // also after an outage, in which another process may have taken the home over
         home.fence().check()?;
         let home = home.placed(&config)?;
         Store::refuse_newer(home.database())?;
-        super::rebuild::clear_leftovers(&home)?;
         let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
+        refuse_superseded(&landing, &config, version)?;
         let store = Store::open(home.database())?;
+        // a rebuild of another owner would be left over, too
+        super::rebuild::clear_leftovers(&home)?;
         // while this waited for the database, its owner may have landed more; and only an owner says by which
         // configuration everything is judged
         landing.refresh()?;
+        refuse_superseded(&landing, &config, version)?;
         journal_configuration(&mut landing, &config)?;
         let archive = home.archive_place().clone();
         Service::over(home, config, landing, store, &archive, Telling { raising: true, outages })
@@ -129,6 +148,7 @@ impl Service {
         )?;
         let preparer =
             Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
+        let writer = Writer::new(Arc::clone(&store), Arc::clone(&outages), home.layout().is_shared());
         Ok(Service {
             home,
             config,
@@ -136,13 +156,14 @@ impl Service {
             landing,
             preparer,
             judging,
-            writer: Writer::new(Arc::clone(&store), Arc::clone(&outages)),
+            writer,
             log,
             store,
             archivist,
             committed,
             progress: Arc::new(Progress::default()),
             outages,
+            unrecorded: Arc::default(),
         })
     }
 
@@ -169,6 +190,17 @@ impl Service {
     /// The store's writing connection, shared with the writer's thread.
     pub fn store(&self) -> Arc<Mutex<Store>> {
         Arc::clone(&self.store)
+    }
+
+    /// Records these deliveries too, and tells them of its own: what it cannot record is another's then.
+    pub fn owes(&mut self, unrecorded: &Arc<Unrecorded>) {
+        self.unrecorded = Arc::clone(unrecorded);
+        self.writer.tells(Arc::clone(unrecorded));
+    }
+
+    /// The version of the configuration that the journal has.
+    pub fn configuration_version(&self) -> u32 {
+        self.landing.configuration().map_or(0, |held| held.version)
     }
 
     /// Whether the journal holds entries that are not processed.
@@ -365,6 +397,7 @@ impl Service {
             last: alone.map_or(u64::MAX, |(entry, _)| entry),
             patient: false,
             deliveries: VecDeque::new(),
+            unrecorded: &self.unrecorded,
         };
         let rules = (&*self.rules, &self.config);
         let mut lander = Lander::new(&mut self.landing, self.home.layout(), rules, &self.outages, onward);
@@ -381,7 +414,8 @@ impl Service {
         };
         std::thread::scope(|scope| {
             let landed = scope.spawn(|| {
-                let outcome = lander.hand_on().and_then(|()| source(&mut lander, &|| jobs.is_closed()));
+                let begun = lander.onward.begin().and_then(|()| lander.hand_on());
+                let outcome = begun.and_then(|()| source(&mut lander, &|| jobs.is_closed()));
                 jobs.close();
                 outcome
             });
@@ -392,6 +426,15 @@ impl Service {
             processed.and(landed)
         })
     }
+}
+
+/// Refuses to put a configuration in the place of one that came after `version`.
+fn refuse_superseded(landing: &Landing, config: &Config, version: Option<u32>) -> Result<(), ProcessError> {
+    let Some((held, version)) = landing.configuration().zip(version) else { return Ok(()) };
+    if held.version > version && held.content != config.rulebook.to_json() {
+        return Err(ProcessError::Superseded { version: held.version });
+    }
+    Ok(())
 }
 
 /// Writes the configuration to the journal unless the last one there is the same.

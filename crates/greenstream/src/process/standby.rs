@@ -5,8 +5,8 @@
 //! it. What the journal does not hold, that known bytes came again, goes into the database beside its owner: it
 //! belongs to no entry, and nothing is judged by it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use greenstream_core::Ts;
@@ -16,6 +16,7 @@ use super::lander::Lander;
 use super::onward::Onward;
 use super::posted::Arrivals;
 use super::service::Service;
+use super::unrecorded::Unrecorded;
 use crate::config::{Config, Rules};
 use crate::home::Home;
 use crate::landing::Landing;
@@ -23,7 +24,7 @@ use crate::outage::{Outages, Part, pauses};
 use crate::store::{Database, Server, Store, UploadStatus};
 
 /// Deliveries that wait for the database; with more of them nothing lands.
-const DELIVERIES_MAX: usize = 65_536;
+const DELIVERIES_MAX: usize = 4_096;
 /// How long one look for the owner takes; then it is begun anew, over another connection.
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -35,6 +36,7 @@ pub struct StandBy {
     landing: Landing,
     server: Arc<Server>,
     outages: Arc<Outages>,
+    unrecorded: Arc<Unrecorded>,
 }
 
 impl StandBy {
@@ -42,7 +44,12 @@ impl StandBy {
     ///
     /// # Errors
     /// The landing zone's own.
-    pub fn open(home: Home, config: Config, outages: Arc<Outages>) -> Result<StandBy, ProcessError> {
+    pub fn open(
+        home: Home,
+        config: Config,
+        outages: Arc<Outages>,
+        unrecorded: Arc<Unrecorded>,
+    ) -> Result<StandBy, ProcessError> {
         home.fence().check()?;
         let Database::Server(server) = home.database().clone() else {
             return Err(ProcessError::Internal(
@@ -52,7 +59,13 @@ impl StandBy {
         let rules = config.rulebook.compile()?;
         let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
-        Ok(StandBy { home, config, rules, landing, server, outages })
+        Ok(StandBy { home, config, rules, landing, server, outages, unrecorded })
+    }
+
+    /// The version of the configuration that the journal has.
+    #[must_use]
+    pub fn configuration_version(&self) -> u32 {
+        self.landing.configuration().map_or(0, |held| held.version)
     }
 
     /// Lands what `next` gives until it gives none. It should give nothing rather than wait for long.
@@ -62,14 +75,14 @@ impl StandBy {
     /// # Errors
     /// The first that waiting does not mend by itself.
     pub fn serve(&mut self, next: &mut dyn FnMut() -> Option<Arrivals>) -> Result<(), ProcessError> {
-        let onward = ToOwner::new(Arc::clone(&self.server), &self.outages);
+        let onward = ToOwner::new(&self.server, &self.unrecorded);
         let (layout, rules) = (self.home.layout(), (&self.rules, &self.config));
         let mut lander = Lander::new(&mut self.landing, layout, rules, &self.outages, onward);
         let mine = self.config.rulebook.to_json();
         while let Some(arrivals) = next() {
             lander.take_in_others()?;
             match lander.landing.configuration() {
-                _ if lander.onward.deliveries.len() > DELIVERIES_MAX => {
+                _ if lander.onward.unrecorded.count() > DELIVERIES_MAX => {
                     // tried even where nothing lands
                     lander.onward.record();
                     let problem = "too many deliveries of known bytes wait for the database";
@@ -88,89 +101,120 @@ impl StandBy {
                 ),
             }
         }
-        let ToOwner { deliveries, server, .. } = lander.onward;
-        if !deliveries.is_empty() && Store::deliver_beside(&server, &Vec::from(deliveries)).is_err() {
-            tracing::warn!("deliveries of known bytes that waited for the database are not recorded");
-        }
+        lander.onward.again = Instant::now();
+        lander.onward.record();
         Ok(())
     }
 }
 
-/// Opens a home as soon as no other process has its database. What is judged by an older configuration than this
-/// one is judged anew.
+/// Opens a home as soon as no other process has its database.
 ///
 /// # Errors
-/// As [`Service::open`]; never that another process has the database.
+/// As [`open_judged`]; never that another process has the database.
 pub fn open_when_free(home: &Home, config: &Config, outages: &Arc<Outages>) -> Result<Service, ProcessError> {
     let mut is_told = false;
     loop {
-        if let Some(service) = open_if_free(home, config, outages, WAIT)? {
-            return Ok(service);
-        }
-        home.fence().check()?;
-        if !std::mem::replace(&mut is_told, true) {
-            tracing::warn!("another process owns {}; waiting for it to end", home.database());
+        match open_judged(home, config, outages, WAIT, None) {
+            Err(ProcessError::Store(error)) if error.is_held() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("{}; waiting for it to end", with_causes(&error));
+                }
+            }
+            opened => return opened,
         }
     }
 }
 
-/// As [`open_when_free`], or none where another process has the database for as long as `wait`.
+/// Waits for the database through whatever passes, while this process stands by; none once that is over. `since` is
+/// the version of the configuration that this process knows of, and `tell` is called now and then.
 ///
 /// # Errors
-/// As there.
-pub fn open_if_free(
+/// As [`open_judged`], of those that waiting does not mend.
+pub fn wait_for_turn(
+    (home, config, outages): (&Home, &Config, &Arc<Outages>),
+    since: u32,
+    is_over: &AtomicBool,
+    tell: &dyn Fn(),
+) -> Result<Option<Service>, ProcessError> {
+    let (mut pauses, mut is_told) = (pauses(), false);
+    while !is_over.load(Ordering::SeqCst) && !outages.is_stopping() {
+        tell();
+        let pause = match open_judged(home, config, outages, WAIT, Some(since)) {
+            Ok(service) => {
+                outages.works(Part::Database);
+                return Ok(Some(service));
+            }
+            Err(error) if error.is_elsewhere() => {
+                outages.works(Part::Database);
+                pauses = crate::outage::pauses();
+                continue;
+            }
+            Err(error @ ProcessError::Superseded { .. }) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::error!(hint = error.hint(), "this process does not take the database: {error}");
+                }
+                WAIT
+            }
+            Err(error) if error.is_transient() => {
+                outages.fail(error.part(), with_causes(&error), &error.hint());
+                pauses.next().unwrap_or(WAIT)
+            }
+            Err(error) => return Err(error),
+        };
+        let _ = outages.pause(pause);
+    }
+    Ok(None)
+}
+
+/// Opens a home where no other process has its database for as long as `wait`, and judges everything anew where the
+/// database was judged by an older configuration. A configuration that came after version `since` holds.
+///
+/// # Errors
+/// As [`Service::open_since`].
+pub fn open_judged(
     home: &Home,
     config: &Config,
     outages: &Arc<Outages>,
     wait: Duration,
-) -> Result<Option<Service>, ProcessError> {
-    let opened = Store::wait_until_free(home.database(), wait)
-        .map_err(ProcessError::from)
-        // only now, for that reads the whole journal
-        .and_then(|()| Service::open_telling(home.clone(), config.clone(), Arc::clone(outages)))
-        .and_then(|service| match service.configuration_notice()? {
-            Some(_) => {
-                tracing::info!(
-                    "the configuration has changed: judging everything again before taking new files"
-                );
-                service.rejudge()
-            }
-            None => Ok(service),
-        });
-    match opened {
-        Err(ProcessError::Store(error)) if error.is_held() => Ok(None),
-        opened => opened.map(Some),
+    since: Option<u32>,
+) -> Result<Service, ProcessError> {
+    Store::wait_until_free(home.database(), wait)?;
+    // only now, for that reads the whole journal
+    let service = Service::open_since(home.clone(), config.clone(), Arc::clone(outages), since)?;
+    if service.configuration_notice()?.is_none() {
+        return Ok(service);
     }
+    tracing::info!("the configuration has changed: judging everything again before taking new files");
+    service.rejudge()
 }
 
 /// To the owner, who reads the journal. Deliveries of known bytes go into its database.
 struct ToOwner<'a> {
-    server: Arc<Server>,
-    outages: &'a Outages,
-    deliveries: VecDeque<(u32, String, Ts)>,
+    server: &'a Arc<Server>,
+    unrecorded: &'a Unrecorded,
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     again: Instant,
 }
 
-impl ToOwner<'_> {
-    fn new(server: Arc<Server>, outages: &Outages) -> ToOwner<'_> {
-        let pauses = Box::new(pauses());
-        ToOwner { server, outages, deliveries: VecDeque::new(), pauses, again: Instant::now() }
+impl<'a> ToOwner<'a> {
+    fn new(server: &'a Arc<Server>, unrecorded: &'a Unrecorded) -> ToOwner<'a> {
+        ToOwner { server, unrecorded, pauses: Box::new(pauses()), again: Instant::now() }
     }
 
-    /// Writes what waits into the database; what it does not take is tried again after growing pauses.
+    /// Writes what waits into the database, if it is time to; what it does not take is tried again after growing
+    /// pauses. Whoever waits for the database tells that it is away.
     fn record(&mut self) {
-        if self.deliveries.is_empty() || Instant::now() < self.again {
+        if self.unrecorded.count() == 0 || Instant::now() < self.again {
             return;
         }
-        match Store::deliver_beside(&self.server, self.deliveries.make_contiguous()) {
+        let waiting = self.unrecorded.all();
+        match Store::deliver_beside(self.server, &waiting) {
             Ok(()) => {
-                self.deliveries.clear();
+                self.unrecorded.recorded(&waiting);
                 self.pauses = Box::new(pauses());
-                self.outages.works(Part::Database);
             }
             Err(error) => {
-                self.outages.fail(Part::Database, with_causes(&error), error.hint());
+                tracing::debug!("deliveries wait for the database: {}", with_causes(&error));
                 self.again = Instant::now() + self.pauses.next().unwrap_or_default();
             }
         }
@@ -184,14 +228,14 @@ impl Onward for ToOwner<'_> {
     }
 
     fn delivery(&mut self, upload: u32, name: String, at: Ts) -> Result<(), ProcessError> {
-        self.deliveries.push_back((upload, name, at));
+        self.unrecorded.add((upload, name, at));
         Ok(())
     }
 
     /// None also while the owner has not come to the upload.
     fn is_dead(&self, upload: u32) -> Result<Option<bool>, ProcessError> {
-        let read = Store::reader(Database::Server(Arc::clone(&self.server)))
-            .and_then(|reader| reader.upload(upload));
+        let read =
+            Store::reader(Database::Server(Arc::clone(self.server))).and_then(|reader| reader.upload(upload));
         let Ok(row) = read else { return Ok(None) };
         Ok(match row.map(|row| row.status) {
             Some(UploadStatus::Done) => Some(false),

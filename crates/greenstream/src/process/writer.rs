@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::{ProcessError, with_causes};
+use super::unrecorded::Unrecorded;
 use crate::change::ChangeSet;
 use crate::outage::{Outages, Part, pauses, room};
 use crate::store::{Ahead, Courier, Store, StoreError};
@@ -15,13 +16,23 @@ pub struct Writer {
     store: Arc<Mutex<Store>>,
     courier: Option<Arc<Courier>>,
     outages: Arc<Outages>,
+    /// Hears of deliveries that are recorded.
+    unrecorded: Arc<Unrecorded>,
+    /// Whether it gives up a database that another process has by now.
+    yields: bool,
 }
 
 impl Writer {
-    /// A writer to a store that nobody else writes to.
-    pub fn new(store: Arc<Mutex<Store>>, outages: Arc<Outages>) -> Writer {
+    /// A writer to a store that nobody else writes to. Where another process has the database after all, it waits
+    /// for it too, unless it `yields`.
+    pub fn new(store: Arc<Mutex<Store>>, outages: Arc<Outages>, yields: bool) -> Writer {
         let courier = store.lock().unwrap_or_else(PoisonError::into_inner).courier();
-        Writer { store, courier, outages }
+        Writer { store, courier, outages, unrecorded: Arc::default(), yields }
+    }
+
+    /// Lets `unrecorded` hear of deliveries from now on.
+    pub fn tells(&mut self, unrecorded: Arc<Unrecorded>) {
+        self.unrecorded = unrecorded;
     }
 
     /// What sends the new readings of the next commit while this one is under way, where that makes it faster.
@@ -38,7 +49,11 @@ impl Writer {
             None => store.commit(&entries)?,
         }
         let deliveries: Vec<_> = others.iter().flat_map(|set| set.deliveries.iter().cloned()).collect();
-        if deliveries.is_empty() { Ok(()) } else { store.deliver(&deliveries) }
+        if !deliveries.is_empty() {
+            store.deliver(&deliveries)?;
+            self.unrecorded.recorded(&deliveries);
+        }
+        Ok(())
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -48,8 +63,7 @@ impl Writer {
 
     /// Commits `sets` in one transaction. What passes (a lock, a full disk) is waited out with growing,
     /// jittered, capped pauses, for as long as it takes, unless the service is to stop: what has landed then
-    /// waits for the next start. A database that another process has by now does not pass: what is known of it here
-    /// is old. `ahead` has their new readings already; `in_trouble` hears of each try that failed.
+    /// waits for the next start. `ahead` has their new readings already; `in_trouble` hears of each try that failed.
     pub fn commit(
         &mut self,
         sets: &[Arc<ChangeSet>],
@@ -65,7 +79,7 @@ impl Writer {
                     self.outages.works(Part::Database);
                     return Ok(());
                 }
-                Err(error) if error.is_transient() && !error.is_held() => {
+                Err(error) if error.is_transient() && !(self.yields && error.is_held()) => {
                     in_trouble();
                     self.tell(&error, sets);
                     if is_last {

@@ -205,6 +205,12 @@ impl StoreError {
         matches!(self, StoreError::Postgres { source: PostgresFault::Held { .. }, .. })
     }
 
+    /// The same, or whether another has been its owner meanwhile.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.is_held() || matches!(self, StoreError::TakenOver(_))
+    }
+
     fn state(&self) -> Option<&SqlState> {
         match self {
             StoreError::Postgres { source: PostgresFault::Server(error), .. } => error.code(),

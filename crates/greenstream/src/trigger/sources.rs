@@ -15,7 +15,7 @@ use super::take::Taker;
 use crate::config::{Address, Config};
 use crate::home::Layout;
 use crate::objects;
-use crate::outage::Outages;
+use crate::outage::{Outages, Part};
 use crate::process::with_causes;
 use crate::web::Receiver;
 
@@ -98,8 +98,11 @@ impl Sources {
     pub fn scan(&self, scans: bool) {
         let mut scanning = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         if !scans {
-            let stopped = scanning.take();
-            stopped.iter().for_each(AbortHandle::abort);
+            if let Some(stopped) = scanning.take() {
+                stopped.abort();
+                // whoever scans tells
+                self.outages.works(Part::Inbox);
+            }
             return;
         }
         let (Some(taker), Some(runtime), None) = (&self.taker, &self.runtime, &*scanning) else { return };
