@@ -33,7 +33,7 @@ from triggers import ENVIRONMENT, TOKEN, configure, is_empty, readings, referenc
 
 PROCESSES = 4
 UPLOADS = 120
-KILLS = 16
+KILLS = 12
 CUTS = 12
 SECONDS = 240.0
 
@@ -148,12 +148,12 @@ def killed_again_and_again(binary: str, folder: Path) -> str:
             coming, until = list(enumerate(contents)), time.monotonic() + SECONDS
             while coming or left() or killed < KILLS:
                 need(time.monotonic() < until, f"{len(left())} files wait after {SECONDS:.0f} s and {killed} kills")
-                for number, content in coming[:5]:
+                for number, content in coming[:10]:
                     for home in order.sample(homes, 2 if number % 10 == 0 else 1):
                         part = home / f"{number}.part"
                         part.write_bytes(content)
                         part.rename(home / "inbox" / f"{number:04}.csv")
-                del coming[:5]
+                del coming[:10]
                 time.sleep(order.uniform(0.1, 1.0))
                 # now and then one that stands by, for it lands too
                 working = [service for service in services if owns(service)] if order.random() < 0.7 else []
@@ -318,6 +318,36 @@ def one_queue_for_all(binary: str, folder: Path) -> str:
         return f"{len(contents)} objects landed by {by}"
 
 
+def events_again_before_the_database_knows(binary: str, folder: Path) -> str:
+    """The one that works is held up; events of objects that the others have landed come again, to any of them: none is
+    taken for that of an object which is lost."""
+    os.environ.update(AWS_KEYS)
+    with Aws.start() as aws, postgresql() as url:
+        bucket, seen, queue = aws.bucket("meters", locks=True), aws.queue("seen"), aws.queue("events", receives=5)
+        aws.notify(bucket, seen)
+        contents = [upload(number) for number in range(12)]
+        text = toml(aws, bucket, sqs_toml(aws, queue.url)) + shared(bucket, url)
+        with four(binary, folder, text) as services:
+            services[0].process.send_signal(signal.SIGSTOP)
+            for number, content in enumerate(contents):
+                aws.put(bucket, f"inbox/{number:03}.csv", content)
+            events = [body for body in seen.drain() if "Records" in body]
+            for event in events:
+                queue.send(event)
+            eventually(lambda: is_empty(aws, bucket), "the others land them")
+            eventually(lambda: queue.count() == 0, "messages leave the queue")
+            for event in 3 * events:
+                queue.send(event)
+            eventually(lambda: queue.count() == 0, "those that come again leave it too")
+            need(queue.dead.count() == 0, queue.dead.drain())
+            need(done(services[1]) == 0, "the database knows of none")
+            services[0].process.send_signal(signal.SIGCONT)
+            eventually(lambda: done(services[1]) == len(contents), "the one that was held up works on them")
+        need(queue.dead.count() == 0, queue.dead.drain())
+        check(binary, folder, contents)
+        return f"{4 * len(events)} events for {len(contents)} objects"
+
+
 def another_configuration_lands_nothing(binary: str, folder: Path) -> None:
     """How a file is read is the owner's to say: who would read it otherwise does not land it."""
     os.environ.update(AWS_KEYS)
@@ -354,6 +384,7 @@ ALL = [
     cut_off,
     without_the_database,
     one_queue_for_all,
+    events_again_before_the_database_knows,
     another_configuration_lands_nothing,
     rules_are_rolled_out,
 ]

@@ -1,6 +1,9 @@
 //! Several processes and one database: one writes, the others wait, and who lost it changes nothing.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenstream_core::Ts;
 
 use greenstream::store::{Database, Server as Db, Store, StoreError};
 
@@ -44,6 +47,49 @@ fn whoever_lost_the_database_to_another_changes_nothing() {
     assert!(!error.is_transient());
     let reader = Store::reader(place(&server, "one")).unwrap();
     assert_eq!(reader.rulebook().unwrap().as_deref(), Some("yours"));
+}
+
+#[test]
+fn a_delivery_recorded_beside_the_owner_outlives_a_rebuild_that_did_not_see_it() {
+    let server = Server::start();
+    let (one, two) = (place(&server, "one"), place(&server, "two"));
+    let Database::Server(beside) = &one else { panic!("a server's") };
+    let deliver = |name: &str| {
+        Store::deliver_beside(beside, &[(1, name.to_owned(), Ts::from_micros(0))]).unwrap();
+    };
+    let old = Store::open(one.clone()).unwrap();
+    deliver("before");
+    let mut new = Store::open(two.clone()).unwrap();
+    new.adopt(&one).unwrap();
+    drop(new);
+    deliver("meanwhile");
+    old.replace_by(&two).unwrap();
+    deliver("after");
+    let names = "SELECT string_agg(name, ' ' ORDER BY name) FROM one.deliveries";
+    let found: String = server.client().query_one(names, &[]).unwrap().get(0);
+    assert_eq!(found, "after before meanwhile");
+}
+
+#[test]
+fn whoever_waits_for_a_database_hears_that_another_has_it_and_when_it_is_free() {
+    let server = Server::start();
+    let one = place(&server, "one");
+    let soon = Duration::from_millis(300);
+    // where there is no store yet it is free, and none is made
+    Store::wait_until_free(&one, soon).unwrap();
+    assert!(!Store::is_at(&one).unwrap());
+    let owner = Store::open(one.clone()).unwrap();
+    let begun = Instant::now();
+    assert!(Store::wait_until_free(&one, soon).unwrap_err().is_held());
+    assert!(begun.elapsed() >= soon && begun.elapsed() < Duration::from_secs(5));
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| Store::wait_until_free(&one, Duration::from_secs(30)));
+        std::thread::sleep(soon);
+        drop(owner);
+        waits.join().unwrap().unwrap();
+    });
+    // waiting has taken nothing
+    drop(Store::open(one).unwrap());
 }
 
 /// Four processes are told to take the same files into one home: each file is taken once, whoever does it.
