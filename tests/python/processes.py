@@ -221,7 +221,11 @@ def cut_off(binary: str, folder: Path) -> str:
                     subprocess.run(["psql", "--quiet", "--command", cut, url], check=True, capture_output=True)
                 need(put(services[number % PROCESSES], f"{number}.csv", content) in (200, 201), "it lands")
                 time.sleep(0.1)
-            # one that has nothing to write finds out all the same
+            for _ in range(3):
+                # one that has nothing to write finds out all the same
+                eventually(lambda: sum(map(owns, services)) == 1, "one of them works", 40)
+                subprocess.run(["psql", "--quiet", "--command", cut, url], check=True, capture_output=True)
+                time.sleep(3)
             eventually(lambda: sum(map(owns, services)) == 1, "one of them works", 40)
             took_over = sum(service.text().count("this process owns") for service in services)
             need(took_over > CUTS / 2, f"{took_over} of {CUTS} connections were missed")
@@ -282,6 +286,11 @@ def rules_are_rolled_out(binary: str, folder: Path) -> str:
         for number, content in enumerate(contents):
             need(put(first, f"{number}.csv", content) == 201, "it lands")
         eventually(lambda: done(first) == len(contents), "they are worked on")
+        # some that nobody has worked on when the rules change
+        first.process.send_signal(signal.SIGSTOP)
+        contents += [upload(number) for number in range(60, 70)]
+        for number in range(60, 70):
+            need(put(old, f"{number}.csv", contents[number]) == 201, "it lands")
         old.process.send_signal(signal.SIGSTOP)
         first.kill()
         eventually(lambda: "judging everything again" in new.text(), "the one with new rules takes over", 40)
@@ -294,6 +303,8 @@ def rules_are_rolled_out(binary: str, folder: Path) -> str:
         need(is_ready(new) and not is_ready(old), "senders are sent to the new one")
         (folder / "home-0" / "greenstream.toml").write_text((folder / "home-2" / "greenstream.toml").read_text())
         stack.close()
+        deliveries = rows(binary, folder / "home-0", "deliveries")
+        need(len(deliveries) == len(contents), f"{len(deliveries)} deliveries of {len(contents)}")
         check(binary, folder, contents)
         return "it took over and kept it"
 

@@ -139,10 +139,19 @@ impl Outages {
 
     /// Says that a part can be used.
     pub fn works(&self, part: Part) {
+        self.end(part, part.can_again(), "; nothing was lost");
+    }
+
+    /// Says that a part is another process's to use and to tell of from now on.
+    pub fn leave(&self, part: Part) {
+        self.end(part, "another process has taken it over", "");
+    }
+
+    fn end(&self, part: Part, how: &str, more: &str) {
         let mut state = self.state();
         let Some(episode) = state.now.remove(&part) else { return };
         let seconds = episode.began.elapsed().as_secs_f64();
-        tracing::warn!("{}, after {seconds:.1} s", part.can_again());
+        tracing::warn!(part = part.name(), "{how}, after {seconds:.1} s");
         if episode.told || episode.began.elapsed() >= TOLD_AFTER {
             if !episode.told {
                 state.untold.push(Untold { alert: began(part, &episode), sent: false });
@@ -151,7 +160,7 @@ impl Outages {
                 kind: "outage_over",
                 key: format!("{}/over", key(part, &episode)),
                 at: clock::now(),
-                message: format!("{}, after {seconds:.0} s; nothing was lost", part.can_again()),
+                message: format!("{how}, after {seconds:.0} s{more}"),
                 ..began(part, &episode)
             };
             state.untold.push(Untold { alert, sent: false });

@@ -181,9 +181,8 @@ impl Anew<'_> {
     }
 
     /// Says that what was away works, as far as opening the home has shown it.
-    fn works(&mut self, now: &Turn) {
+    fn works(&mut self, is_behind: bool) {
         // a database with work to do says itself when it can be written
-        let is_behind = matches!(now, Turn::Owns(service) if service.is_behind());
         let works = |part: &Part| !(is_behind && *part == Part::Database);
         let away = std::mem::take(&mut self.away).into_iter();
         away.filter(works).for_each(|part| self.served.outages.works(part));
@@ -234,11 +233,11 @@ fn serve_through_outages(
     let mut now = turn(service);
     loop {
         let began = Instant::now();
-        anew.works(&now);
         let owned = matches!(now, Turn::Owns(_));
         sources.scan(owned);
         let outcome = match now {
             Turn::Owns(mut service) => {
+                anew.works(service.is_behind());
                 service.owes(&served.unrecorded);
                 if home.layout().is_shared() {
                     tracing::info!("this process owns {}", home.database());
@@ -249,7 +248,7 @@ fn serve_through_outages(
                     Err(error) => Err(error),
                 }
             }
-            Turn::StandsBy => stand_by(served, &mut door, &mut anew.since),
+            Turn::StandsBy => stand_by(&mut anew, &mut door),
         };
         now = match outcome {
             Ok(None) => return Ok(None),
@@ -264,16 +263,15 @@ fn serve_through_outages(
 }
 
 /// Lands what comes until this process may own the database; none where it is to stop.
-fn stand_by(
-    served: &Served,
-    door: &mut Door,
-    since: &mut Option<u32>,
-) -> Result<Option<Service>, ProcessError> {
+fn stand_by(anew: &mut Anew<'_>, door: &mut Door) -> Result<Option<Service>, ProcessError> {
     tracing::warn!("standing by: what comes here lands, and the process that owns the database works on it");
+    let served = anew.served;
     let Served { home, config, outages, unrecorded } = served;
+    outages.leave(Part::Archive);
     let (told, owed) = (Arc::clone(outages), Arc::clone(unrecorded));
     let mut standby = StandBy::open(home.clone(), config.clone(), told, owed)?;
-    let since = *since.get_or_insert_with(|| standby.configuration_version());
+    anew.works(false);
+    let since = *anew.since.get_or_insert_with(|| standby.configuration_version());
     let is_over = Arc::new(AtomicBool::new(false));
     let (tell, told) = mpsc::channel();
     let (waiting, ends) = (served.clone(), Arc::clone(&is_over));
@@ -331,7 +329,8 @@ fn serve(
         });
         over.store(true, Ordering::SeqCst);
         let told = alerts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        outcome.and(told.map_err(ProcessError::from))
+        // who has lost the database has met much else by it
+        told.map_err(ProcessError::from).and(outcome)
     })
 }
 

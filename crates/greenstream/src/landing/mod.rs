@@ -175,6 +175,12 @@ impl Zone {
         self.index.configuration()
     }
 
+    /// Its version; 0 before the first.
+    #[must_use]
+    pub fn configuration_version(&self) -> u32 {
+        self.configuration().map_or(0, |held| held.version)
+    }
+
     /// Whether an upload has these bytes: what landing them would find.
     #[must_use]
     pub fn known(&self, sha256: &Hash, meter: Option<&str>, feed: &str, time_zone: Option<&str>) -> Known {

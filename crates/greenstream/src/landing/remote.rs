@@ -57,7 +57,12 @@ impl Landing {
     ) -> Result<Vec<(Landed, Option<Stamp>)>, Error> {
         let stage = || stage_all(&self.zone, bucket, &self.disk.fence, &incoming);
         let staged = failpoint::around(Step::LandingStage, self.failing("stage uploads in"), stage)?;
+        let version = self.zone.configuration_version();
         for _ in 0..CONTESTS_MAX {
+            if self.zone.configuration_version() != version {
+                // it chooses the feeds anew
+                break;
+            }
             let mut numbering = Numbering::new(&self.zone);
             let whole =
                 incoming.iter().zip(&staged).filter_map(|(one, staged)| Some((one, staged.as_ref().ok()?)));

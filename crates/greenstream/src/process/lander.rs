@@ -105,10 +105,16 @@ impl<'a, O: Onward> Lander<'a, O> {
         self.onward.entries(self.landing)
     }
 
-    /// Lands what `next` gives until it gives none, and takes in what others have landed by then.
+    /// Lands what `next` gives until it gives none, and takes in what others have landed by then. Ends where one of
+    /// them has brought another configuration, for then this process is not the owner any more.
     pub(super) fn serve(&mut self, next: &mut dyn FnMut() -> Option<Arrivals>) -> Result<(), ProcessError> {
+        let begun = self.landing.configuration_version();
         while let Some(arrivals) = next() {
             self.take_in_others()?;
+            let version = self.landing.configuration_version();
+            if version != begun {
+                return Err(ProcessError::Superseded { version });
+            }
             self.take(arrivals)?;
         }
         if !self.outages.is_out(Part::Landing) {

@@ -382,7 +382,7 @@ mod tests {
     fn an_entry_with_a_delivery_behind_it_in_its_commit_was_not_known_to_be_committed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("greenstream.db")).unwrap();
-        let mut writer = Writer::new(Arc::new(Mutex::new(store)), Arc::default(), false);
+        let mut writer = Writer::new(Arc::new(Mutex::new(store)), Arc::default(), Arc::default(), false);
         let landed = Landed {
             upload: 1,
             name: "one.csv".to_owned(),

@@ -111,7 +111,9 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::rebuild`] and [`Service::open`].
-    pub fn rejudge(self) -> Result<Service, ProcessError> {
+    pub fn rejudge(mut self) -> Result<Service, ProcessError> {
+        // a rebuild takes alerts and deliveries over and makes none
+        self.catch_up()?;
         let (config, outages) = (self.config().clone(), self.outages());
         let home = self.close();
         let (_, home) = Service::rebuild(home, &config, false)?;
@@ -227,7 +229,12 @@ fn settle(database: &Path) -> Result<(), ProcessError> {
 /// Removes what a rebuild left that did not come to its end.
 pub(super) fn clear_leftovers(home: &Layout) -> Result<(), ProcessError> {
     let archive = local(home);
-    clear(&home.database().beside(), &beside(&archive))?;
+    match clear(&home.database().beside(), &beside(&archive)) {
+        Err(ProcessError::Store(error)) if error.is_held() => {
+            tracing::warn!("what a rebuild has made is left alone, for another process has it");
+        }
+        cleared => cleared?,
+    }
     clear_aside(&archive).map_err(|source| ProcessError::Io { path: archive, source })
 }
 

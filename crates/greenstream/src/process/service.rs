@@ -98,12 +98,19 @@ impl Service {
         home.fence().check()?;
         let home = home.placed(&config)?;
         Store::refuse_newer(home.database())?;
+        let is_file = home.database().file().is_some();
+        if is_file {
+            // on a full volume there may be no room for anything else
+            super::rebuild::clear_leftovers(&home)?;
+        }
         let mut landing = Landing::open(home.landing_place().clone())?;
         landing.fenced_by(home.fence());
         refuse_superseded(&landing, &config, version)?;
         let store = Store::open(home.database())?;
-        // a rebuild of another owner would be left over, too
-        super::rebuild::clear_leftovers(&home)?;
+        if !is_file {
+            // what another owner is rebuilding is not left over
+            super::rebuild::clear_leftovers(&home)?;
+        }
         // while this waited for the database, its owner may have landed more; and only an owner says by which
         // configuration everything is judged
         landing.refresh()?;
@@ -148,7 +155,9 @@ impl Service {
         )?;
         let preparer =
             Preparer::new(landing.objects(), Arc::clone(&rules), config.file.sizes.upload_bytes_max);
-        let writer = Writer::new(Arc::clone(&store), Arc::clone(&outages), home.layout().is_shared());
+        let (telling, unrecorded) = (Arc::clone(&outages), Arc::<Unrecorded>::default());
+        let yields = home.layout().is_shared();
+        let writer = Writer::new(Arc::clone(&store), telling, Arc::clone(&unrecorded), yields);
         Ok(Service {
             home,
             config,
@@ -163,7 +172,7 @@ impl Service {
             committed,
             progress: Arc::new(Progress::default()),
             outages,
-            unrecorded: Arc::default(),
+            unrecorded,
         })
     }
 
@@ -200,7 +209,7 @@ impl Service {
 
     /// The version of the configuration that the journal has.
     pub fn configuration_version(&self) -> u32 {
-        self.landing.configuration().map_or(0, |held| held.version)
+        self.landing.configuration_version()
     }
 
     /// Whether the journal holds entries that are not processed.

@@ -65,7 +65,7 @@ impl StandBy {
     /// The version of the configuration that the journal has.
     #[must_use]
     pub fn configuration_version(&self) -> u32 {
-        self.landing.configuration().map_or(0, |held| held.version)
+        self.landing.configuration_version()
     }
 
     /// Lands what `next` gives until it gives none. It should give nothing rather than wait for long.
@@ -81,13 +81,14 @@ impl StandBy {
         let mine = self.config.rulebook.to_json();
         while let Some(arrivals) = next() {
             lander.take_in_others()?;
+            // also where nothing lands
+            lander.onward.record();
             match lander.landing.configuration() {
-                _ if lander.onward.unrecorded.count() > DELIVERIES_MAX => {
-                    // tried even where nothing lands
-                    lander.onward.record();
-                    let problem = "too many deliveries of known bytes wait for the database";
-                    lander.refuse(arrivals, problem, "come again when the database is back");
-                }
+                _ if lander.onward.unrecorded.count() > DELIVERIES_MAX => lander.refuse(
+                    arrivals,
+                    "too many deliveries of known bytes wait for the database",
+                    "come again when the database is back",
+                ),
                 Some(held) if held.content == mine => lander.take(arrivals)?,
                 Some(_) => lander.refuse(
                     arrivals,
@@ -150,6 +151,7 @@ pub fn wait_for_turn(
                 continue;
             }
             Err(error @ ProcessError::Superseded { .. }) => {
+                outages.works(Part::Database);
                 if !std::mem::replace(&mut is_told, true) {
                     tracing::error!(hint = error.hint(), "this process does not take the database: {error}");
                 }
@@ -178,6 +180,7 @@ pub fn open_judged(
     wait: Duration,
     since: Option<u32>,
 ) -> Result<Service, ProcessError> {
+    Store::refuse_newer(home.database())?;
     Store::wait_until_free(home.database(), wait)?;
     // only now, for that reads the whole journal
     let service = Service::open_since(home.clone(), config.clone(), Arc::clone(outages), since)?;

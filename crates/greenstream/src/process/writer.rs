@@ -25,9 +25,14 @@ pub struct Writer {
 impl Writer {
     /// A writer to a store that nobody else writes to. Where another process has the database after all, it waits
     /// for it too, unless it `yields`.
-    pub fn new(store: Arc<Mutex<Store>>, outages: Arc<Outages>, yields: bool) -> Writer {
+    pub fn new(
+        store: Arc<Mutex<Store>>,
+        outages: Arc<Outages>,
+        unrecorded: Arc<Unrecorded>,
+        yields: bool,
+    ) -> Writer {
         let courier = store.lock().unwrap_or_else(PoisonError::into_inner).courier();
-        Writer { store, courier, outages, unrecorded: Arc::default(), yields }
+        Writer { store, courier, outages, unrecorded, yields }
     }
 
     /// Lets `unrecorded` hear of deliveries from now on.
