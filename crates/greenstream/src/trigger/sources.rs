@@ -101,7 +101,7 @@ impl Sources {
             if let Some(stopped) = scanning.take() {
                 stopped.abort();
                 // whoever scans tells
-                self.outages.works(Part::Inbox);
+                self.outages.leave(Part::Inbox);
             }
             return;
         }

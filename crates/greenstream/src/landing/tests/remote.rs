@@ -10,6 +10,7 @@ use object_store::path::Path as Key;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 fn sound(store: &Arc<InMemory>) -> Bucket {
     Flaky::new(store, |_| Fault::None).bucket(0)
@@ -94,6 +95,42 @@ fn several_processes_land_in_one_bucket_and_nothing_is_lost_or_doubled() {
     assert_eq!(unique.len(), EACH / 2 + 4 * (EACH / 2));
     assert_eq!((zone.uploads().len(), new.into_inner()), (unique.len(), unique.len()));
     assert_eq!(found(&store, None), [""; 0]);
+}
+
+#[test]
+fn a_look_at_what_others_have_landed_ends_in_time_and_goes_on_where_it_ended() {
+    let store = Arc::new(InMemory::new());
+    begin(&store);
+    let open = || Landing::open(Place::Bucket(sound(&store))).unwrap();
+    let (mut one, mut other) = (open(), open());
+    for text in ["a", "b", "c"] {
+        one.land(vec![bytes(text, text)]).unwrap();
+    }
+    let looks: Vec<_> = std::iter::from_fn(|| {
+        let whole = other.refresh_within(Duration::ZERO).unwrap();
+        (!whole).then(|| other.uploads().len())
+    })
+    .collect();
+    assert_eq!(looks, [1, 2, 3]);
+    assert_eq!(other.head(), one.head());
+    one.land(vec![bytes("d", "d")]).unwrap();
+    assert!(other.refresh_within(Duration::from_secs(60)).unwrap());
+    assert_eq!(other.uploads(), one.uploads());
+}
+
+/// Whoever lost the next place to a configuration chose the feed by the one before.
+#[test]
+fn a_group_that_meets_a_new_configuration_does_not_land_under_the_old_one() {
+    let store = Arc::new(InMemory::new());
+    begin(&store);
+    let open = || Landing::open(Place::Bucket(sound(&store))).unwrap();
+    let (mut one, mut other) = (open(), open());
+    let second = Body::Configuration(ConfigurationBody { version: 2, content: serde_json::json!({}) });
+    one.append(vec![(at(1), second)]).unwrap();
+    let error = other.land(vec![bytes("a", "a")]).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!((other.configuration_version(), other.uploads().len()), (2, 0));
+    assert_eq!(shown(&other.land(vec![bytes("a", "a")]).unwrap()), ["new 1 in 3"]);
 }
 
 /// Lets the Nth request fail, once or from there on, for every N until none fails any more; what is landed again

@@ -29,6 +29,8 @@ const STATEMENTS_MAX: usize = 256;
 const LOCK: i32 = 0x4772_5374;
 /// How long a writer usually waits for the process that has the lock. A process that is just ending takes less.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// The same for one that has had the lock: its own connections are ended at once, and whoever else has it keeps it.
+const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(2);
 /// Between two tries to take the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How a transaction begins that waits for no other's locks for long: behind one that does not end it fails and is
@@ -152,9 +154,11 @@ impl Session {
         };
         let mut client = client.map_err(PostgresFault::Server)?;
         client.batch_execute(&self.settings()).map_err(PostgresFault::Server)?;
-        if let Some((name, wait)) = self.writer.as_ref().and_then(|writer| Some((&writer.name, writer.lock?)))
+        if let Some(writer) = &self.writer
+            && let Some(wait) = writer.lock
         {
-            self.take_lock(&mut client, name, wait)?;
+            let wait = if writer.is_owner.get() { wait.min(LOCK_WAIT_AGAIN) } else { wait };
+            self.take_lock(&mut client, &writer.name, wait)?;
         }
         *self.connected.borrow_mut() = Some(Connected { client, statements: FxHashMap::default() });
         Ok(())
