@@ -257,6 +257,15 @@ def check_search(pages: Pages) -> None:
     expect("the first stop of the Tab key", pages.driver.switch_to.active_element.text, "Skip to the content")
 
 
+def check_credentials(pages: Pages, meter: str) -> None:
+    """Pages whose address holds user and token draw what others do."""
+    address = pages.address.replace("//", "//anyone:token@", 1)
+    pages.driver.get(address)
+    until("the hours are counted", lambda: pages.find(".hours").get_attribute("data-complete") == "true")
+    pages.driver.get(f"{address}/meters/{quote(meter, safe='')}")
+    until("the meter is drawn", lambda: pages.find("#chart").get_attribute("data-rows"))
+
+
 def busiest(binary: str, home: Path) -> str:
     """The meter of a confirmed episode: it has every kind of mark that the demo makes, and a band."""
     episodes = json.loads(run(binary, home, "episodes", "--json").stdout)
@@ -280,6 +289,7 @@ def check(binary: str, scratch: Path, shots: Path | None) -> str:
             check_meter(pages, HOSTILE, "hostile", view)
         check_live(pages, home)
         check_search(pages)
+        check_credentials(pages, HOSTILE)
         return f"{pages.views} views"
 
 

@@ -93,7 +93,7 @@ async function charts() {
 
 /** Takes over from a fresh copy of this page everything that may have changed. */
 async function refresh() {
-  const text = await (await fetch(location.href)).text();
+  const text = await (await fetch(new URL(location.pathname + location.search, location.origin))).text();
   const fresh = new DOMParser().parseFromString(text, "text/html").querySelectorAll("[data-live]");
   const stale = document.querySelectorAll("[data-live]");
   // from the empty page to the full one

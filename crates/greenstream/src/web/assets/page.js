@@ -4,7 +4,8 @@
 const page = {
   /** The JSON of a route, or an error that says what the service said. */
   async json(path) {
-    const answer = await fetch(path, { headers: { accept: "application/json" } });
+    // the address of a page may hold user and token, with which nothing can be fetched
+    const answer = await fetch(new URL(path, location.origin), { headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error((await answer.text()).trim());
     return answer.json();
   },
