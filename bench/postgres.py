@@ -5,11 +5,11 @@
     bench/postgres.py [--meters 50000] [--days 1] [--rounds 3]
 
 The server is started for the run (`scripts/postgres`) with Debian's settings, fsync included, on this machine. A
-round is: a day ingested (landing, rules, database, archive; what each thread took of it is told), and its rows, wherever each ended (readings, error
-queue, superseded), copied out and copied in again by psql into empty tables with the same indexes. With --days DAYS
-that many days are ingested first, and then hours of the next day: some dropped into the inbox of a running service,
-one after the other, and some each by a process of its own, which first reads a day of every meter. Data is kept in
-target/bench until the next start.
+round is: a day ingested (landing, rules, database, archive; what each thread took of it is told), and its rows,
+wherever each ended (readings, error queue, superseded), copied out and copied in again by psql into empty tables with
+the same indexes. With --days DAYS that many days are ingested first, and then hours of the next day: some dropped into
+the inbox of a running service, one after the other, and some each by a process of its own, which first reads a day of
+every meter. Data is kept in target/bench until the next start.
 """
 
 from __future__ import annotations
