@@ -8,7 +8,9 @@ Storage), through a proxy that loses, refuses, cuts and resets (proxy.py):
 - one request in five fails while the service takes uploads, then the store is away for a while (with `--long` for two
   minutes): nothing is lost, doubled or dead-lettered, and each outage is told once;
 - answers of puts are lost and bodies are cut, also of an upload in parts;
+- the same on Azure;
 - two processes land in one bucket at the same time;
+- replaced files of the archive go while the service runs, and one with nothing to do asks nothing of it;
 - `verify` names every deletion, swap and addition in the bucket; `rebuild --check` finds no difference;
 - deltalake and Polars read the archive over S3.
 
@@ -241,20 +243,54 @@ def two_processes(binary: str, folder: Path, proxy: Proxy) -> str:
     return f"{len(states[0]['uploads'])} uploads of two processes"
 
 
-def on_azure(binary: str, folder: Path, proxy: Proxy) -> str:
-    home = home_in(folder / "home", "az://meters/a", f"{proxy.url}/{AZURE_ACCOUNT}")
-    proxy.plan = Flaky(0.1, FAULTS, seed=4)
+def on_azure(binary: str, away_seconds: float, folder: Path, proxy: Proxy) -> str:
+    home = home_in(folder / "home", "az://meters/a", f"{proxy.url}/{AZURE_ACCOUNT}", seconds=4)
+    proxy.plan = Flaky(0.2, FAULTS, seed=4)
     run(binary, home, "ingest", *files(folder / "files", range(8)), *files(folder / "files", range(8, 10), LARGE))
-    proxy.plan = sound
+    with serve(binary, home):
+        proxy.plan = lambda *_: "away"
+        drop(home, files(folder / "late", range(10, 14)), pause=away_seconds / 4)
+        proxy.plan = Flaky(0.2, FAULTS, seed=5)
+        eventually(lambda: is_empty(home), "landing after the outage", 60)
+        eventually(lambda: is_over(binary, home), "every outage is over", 60)
+        proxy.plan = sound
     sound_home(binary, home)
-    other = folder / "reference"
-    run(binary, other, "ingest", *files(folder / "r", range(8)), *files(folder / "r", range(8, 10), LARGE))
+    other, late = folder / "reference", files(folder / "r", range(10, 14))
+    run(binary, other, "ingest", *files(folder / "r", range(8)), *files(folder / "r", range(8, 10), LARGE), *late)
     want = state(binary, other)
-    same("on Azure", state(binary, home), want)
+    same("on Azure", state(binary, home), want, numbered=False)
     run(binary, home, "rebuild")
-    same("rebuilt on Azure", state(binary, home), want)
+    same("rebuilt on Azure", state(binary, home), want, numbered=False)
     run(binary, home, "verify")
     return f"{dict(proxy.counts)}"
+
+
+def tidied_and_quiet(binary: str, aws: Aws, folder: Path, proxy: Proxy) -> str:
+    home = home_in(folder / "home", "s3://meters/d", proxy.url)
+    config = home / "greenstream.toml"
+    config.write_text(config.read_text().replace("lag_seconds = 2", "lag_seconds = 1\nretention_seconds = 2"))
+
+    # whose only file is written anew by each of the uploads; those of the readings stay beside each other
+    def data_files() -> int:
+        return sum("/date=" in key for key in aws.keys("meters", "d/archive/error_queue/"))
+
+    def written() -> int:
+        return sum(key.endswith(".json") for key in aws.keys("meters", "d/archive/readings/_delta_log/"))
+
+    with serve(binary, home):
+        for number in range(3):
+            before = written()
+            drop(home, files(folder / "files", range(number, number + 1)))
+            eventually(lambda: written() > before, "the archive is written", 20)
+        eventually(lambda: data_files() == 1, "replaced files are removed", 20)
+        time.sleep(5)  # the last look
+        asked = len(proxy.requests)
+        time.sleep(5)
+        quiet = proxy.requests[asked:]
+        if quiet:
+            raise Failure(f"a service with nothing to do asks {quiet}")
+    run(binary, home, "verify")
+    return f"{asked} requests, and none in five seconds with nothing to do"
 
 
 def through_proxy(test: Callable[[Path, Proxy], str], server: str) -> Callable[[Path], str]:
@@ -274,7 +310,8 @@ def main() -> int:
         cases = {
             "faults and an outage": (partial(faults_and_an_outage, binary, aws, 120.0 if is_long else 15.0), aws.endpoint),
             # while that waits for the outage to end
-            "Azure": (partial(on_azure, binary), blobs),
+            "Azure": (partial(on_azure, binary, 120.0 if is_long else 6.0), blobs),
+            "tidied and quiet": (partial(tidied_and_quiet, binary, aws), aws.endpoint),
             "lost answers": (partial(lost_answers_and_cut_bodies, binary), aws.endpoint),
             "two processes": (partial(two_processes, binary), aws.endpoint),
         }

@@ -8,13 +8,17 @@
 - `cut`: half of the answer's body comes, then the connection ends;
 - `away`: every connection is closed at once.
 
+With `adds_content_md5` a put with another checksum gets this one, too, for a server that insists on it.
+
 Conditional puts go one after the other: the servers of the tests look first and put then, and real stores do both
 in one step.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import random
 import socket
@@ -56,6 +60,7 @@ class Proxy:
         upstream = urlsplit(server)
         self.upstream = (upstream.hostname or "127.0.0.1", upstream.port or 80)
         self.plan: Plan = sound
+        self.adds_content_md5 = False
         self.counts: Counter[str] = Counter()
         self.conditional = threading.Lock()
         self.requests: list[tuple[str, str]] = []
@@ -108,6 +113,8 @@ class Proxy:
         upstream = http.client.HTTPConnection(*self.upstream, timeout=60)
         try:
             headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+            if self.adds_content_md5 and "x-amz-checksum-sha256" in request.headers:
+                headers["Content-MD5"] = base64.b64encode(hashlib.md5(body).digest()).decode()  # noqa: S324
             with self.conditional if "if-none-match" in request.headers else contextlib.nullcontext():
                 upstream.request(request.command, request.path, body or None, headers)
                 answer = upstream.getresponse()

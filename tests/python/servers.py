@@ -190,19 +190,31 @@ def postgresql() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def postgresql_with_password() -> Iterator[tuple[str, str]]:
+    """A PostgreSQL server that asks for a password; gives its URL, which has none, and the password."""
+    with postgresql_started("--password") as (folder, url):
+        yield url, (folder / "password").read_text().strip()
+
+
+@contextlib.contextmanager
 def postgresql_server() -> Iterator[tuple[str, Callable[[str], None]]]:
-    """The same with what tells it to `halt`, which cuts everybody off, and to `resume` on the same port."""
-    script = Path(__file__).resolve().parents[2] / "scripts" / "postgres"
-    started = subprocess.run([script, "start", "--fast"], check=True, capture_output=True, text=True)
-    folder, url = started.stdout.split()
+    """One with what tells it to `halt`, which cuts everybody off, and to `resume` on the same port."""
+    with postgresql_started("--fast") as (folder, url):
+        yield url, lambda what: postgresql_told(what, str(folder))
 
-    def tell(what: str) -> None:
-        subprocess.run([script, what, folder], check=True, capture_output=True)
 
+@contextlib.contextmanager
+def postgresql_started(how: str) -> Iterator[tuple[Path, str]]:
+    folder, url = postgresql_told("start", how).split()
     try:
-        yield url, tell
+        yield Path(folder), url
     finally:
-        tell("stop")
+        postgresql_told("stop", folder)
+
+
+def postgresql_told(*words: str) -> str:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "postgres"
+    return subprocess.run([script, *words], check=True, capture_output=True, text=True).stdout
 
 
 @contextlib.contextmanager

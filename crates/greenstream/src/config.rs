@@ -160,6 +160,10 @@ impl Config {
         }
         problems.extend(unfit);
         problems.extend(named::check_secret_files(beside, &file));
+        // what was found of its keys one by one is not told again
+        if problems.iter().all(|problem| !problem.place.starts_with("store.")) {
+            problems.extend(store::database(&file.store, beside).err());
+        }
         if let Err(error) = named::read_webhook(beside, &mut file.alerts) {
             problems.push(error);
         }

@@ -11,7 +11,7 @@ mod score;
 mod story;
 
 use super::code::Code;
-use super::run::{Served, serve_until_stopped};
+use super::run::{First, Served, serve_until_stopped};
 use super::{Cli, Failure, ingest, open, simulate};
 use crate::config::{File, Token};
 use crate::home::Home;
@@ -79,7 +79,7 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<ExitCode, Failure> {
     if args.exit {
         return Ok(ExitCode::SUCCESS);
     }
-    serve_until_stopped(&demo, Served::by(&service), Some(service), token)
+    serve_until_stopped(&demo, Served::by(&service), First::owned(service), token)
 }
 
 fn simulate(args: &DemoArgs, uploads: &Path) -> Result<Summary, Failure> {

@@ -10,7 +10,7 @@ use greenstream_core::Zone;
 
 use super::code::Code;
 use super::{Cli, Failure, open};
-use crate::config::Config;
+use crate::config::{Address, Config};
 
 const TEXT: &str = include_str!("init.toml");
 
@@ -59,7 +59,12 @@ const QUESTIONS: [Question; 3] = [
         problem: |answer, _| {
             let address = answer.strip_prefix("https://").or_else(|| answer.strip_prefix("http://"));
             let good = address.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace));
-            (!good).then(|| "an address begins with https:// or http://".to_owned())
+            if !good {
+                return Some("an address begins with https:// or http://".to_owned());
+            }
+            let problem =
+                "it holds a secret: press Enter, write it into a file, and name that by `webhook_file`";
+            Address::new(answer).has_secret().then(|| problem.to_owned())
         },
     },
 ];

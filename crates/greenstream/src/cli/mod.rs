@@ -62,7 +62,7 @@ struct Cli {
     )]
     home: PathBuf,
     /// The configuration file [default: greenstream.toml in the home folder].
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, env = "GREENSTREAM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON instead of tables (reading commands).
     #[arg(long, global = true)]
@@ -184,6 +184,8 @@ pub enum Format {
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     end_with_the_reader();
+    // two providers are compiled in, and a client that names none asks for this one; it is not set yet
+    drop(rustls::crypto::ring::default_provider().install_default());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misread(&error),

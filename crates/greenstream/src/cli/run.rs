@@ -19,7 +19,7 @@ use crate::process::{
     Arrivals, ProcessError, Service, StandBy, Unrecorded, open_judged, open_when_free, wait_for_turn,
     watch_silence,
 };
-use crate::store::Store;
+use crate::store::{Database, Store};
 use crate::trigger::{Bell, Inbox, Intake, Posts, Sources, intake};
 use crate::web;
 
@@ -55,15 +55,23 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     web::address(&config.file.serve.listen, token.is_some())?;
     let home = Home::open(&cli.home, "greenstream run")?.placed(&config)?;
     let outages = Arc::default();
-    let service = if home.layout().is_shared() {
-        match open_judged(&home, &config, &outages, SOON, None) {
-            Err(error) if error.is_elsewhere() => None,
-            opened => Some(opened?),
-        }
+    let is_shared = home.layout().is_shared();
+    let first = if is_shared {
+        open_judged(&home, &config, &outages, SOON, None)
     } else {
-        Some(open_when_free(&home, &config, &outages)?)
+        open_when_free(&home, &config, &outages)
     };
-    serve_until_stopped(cli, Served { home, config, outages, unrecorded: Arc::default() }, service, token)
+    let first = match first {
+        Ok(service) => First::owned(service),
+        Err(error) if is_shared && error.is_elsewhere() => First::Turn(Turn::StandsBy),
+        // what comes lands meanwhile
+        Err(error) if is_shared && error.part() == Part::Database && is_away(&home, &error) => {
+            First::Turn(Turn::StandsBy)
+        }
+        Err(error) if is_away(&home, &error) => First::Failed(error),
+        Err(error) => return Err(error.into()),
+    };
+    serve_until_stopped(cli, Served { home, config, outages, unrecorded: Arc::default() }, first, token)
 }
 
 /// What is served, and what of it is out of order.
@@ -88,12 +96,11 @@ impl Served {
 }
 
 /// Serves a home until Ctrl-C or a termination signal: inbox, uploads, alerts, pages, metrics. What passes
-/// (a full disk, a volume that is away) is waited out, whatever part it hits. Without a service another process owns
-/// the database, and this one stands by.
+/// (a full disk, a volume that is away) is waited out, whatever part it hits, also at the start.
 pub fn serve_until_stopped(
     cli: &Cli,
     served: Served,
-    service: Option<Service>,
+    first: First,
     token: Option<Token>,
 ) -> Result<ExitCode, Failure> {
     let Served { home, config, outages, unrecorded } = &served;
@@ -120,7 +127,7 @@ pub fn serve_until_stopped(
         eprintln!("uploads: PUT http://{}/v1/uploads/NAME", page.address());
     }
     eprintln!("pages: http://{}   (Ctrl-C stops)", page.address());
-    let outcome = serve_through_outages(&served, service, door, &sources);
+    let outcome = serve_through_outages(&served, first, door, &sources);
     page.stop();
     sources.stop();
     let ended = match outcome? {
@@ -141,9 +148,38 @@ pub fn serve_until_stopped(
     Ok(ExitCode::SUCCESS)
 }
 
+/// How a home was found that is to be served.
+pub enum First {
+    /// In order.
+    Turn(Turn),
+    /// With something out of order that may pass.
+    Failed(ProcessError),
+}
+
+impl First {
+    /// In order, and this process's.
+    pub fn owned(service: Service) -> First {
+        First::Turn(Turn::Owns(Box::new(service)))
+    }
+}
+
+/// Whether a part that is asked over the network cannot be used just now: it comes back without anybody's help, which
+/// nobody knows of a folder.
+fn is_away(home: &Home, failed: &ProcessError) -> bool {
+    let is_remote = match failed.part() {
+        Part::Database => matches!(home.database(), Database::Server(_)),
+        Part::Landing => home.landing_place().bucket().is_some(),
+        Part::Archive => home.archive_place().bucket().is_some(),
+        Part::Inbox => false,
+    };
+    is_remote && failed.is_transient()
+}
+
 /// Whether this process owns the database.
-enum Turn {
+pub enum Turn {
+    /// It does.
     Owns(Box<Service>),
+    /// Another process does, and this one stands by.
     StandsBy,
 }
 
@@ -222,7 +258,7 @@ impl Anew<'_> {
 /// Serves, and opens the home anew after what may pass, until told to stop. None where it stood by just then.
 fn serve_through_outages(
     served: &Served,
-    service: Option<Service>,
+    first: First,
     mut door: Door,
     sources: &Sources,
 ) -> Result<Option<Service>, Failure> {
@@ -230,7 +266,10 @@ fn serve_through_outages(
     let mut anew = Anew::new(served);
     let turn =
         |service: Option<Service>| service.map_or(Turn::StandsBy, |service| Turn::Owns(Box::new(service)));
-    let mut now = turn(service);
+    let mut now = match first {
+        First::Turn(turn) => turn,
+        First::Failed(failed) => anew.open(failed, Duration::ZERO)?,
+    };
     loop {
         let began = Instant::now();
         let owned = matches!(now, Turn::Owns(_));

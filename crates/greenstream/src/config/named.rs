@@ -79,8 +79,13 @@ pub fn check_secret_files(beside: &Path, file: &File) -> Vec<ConfigError> {
     ];
     let unreadable = |(key, path): (&str, &Option<PathBuf>)| {
         let path = beside.join(path.as_deref()?);
-        let error = std::fs::File::open(&path).err()?;
-        let problem = format!("{} cannot be read: {error}", path.display());
+        let opened = std::fs::File::open(&path).and_then(|file| file.metadata());
+        let problem = match opened {
+            Ok(found) if found.is_file() => return None,
+            Ok(_) => "it is no file".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let problem = format!("{} cannot be read: {problem}", path.display());
         let hint = "correct the name, or write the secret there so that only this user may read it";
         Some(ConfigError::new(ConfigProblem::Value, key, problem, hint))
     };

@@ -48,7 +48,7 @@ pub struct ArchiveKeys {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InboxKeys {
-    /// `s3://BUCKET/PREFIX`, `gs://`, `az://` or `file://`, into which others put files; each leaves it once
+    /// `s3://BUCKET/PREFIX`, `gs://` or `az://`, into which others put files; each leaves it once
     /// it has landed. Default none: only `inbox/` of the home.
     pub url: Option<Address>,
 }
@@ -57,7 +57,7 @@ pub struct InboxKeys {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectsKeys {
-    /// The address of a server that speaks S3 and is not AWS. Default none: the cloud's own.
+    /// The address of a server of objects that is not the cloud's own. Default none: the cloud's own.
     pub endpoint: Option<Address>,
     /// The region of the buckets. Default none: that of the cloud's usual environment variables.
     pub region: Option<String>,

@@ -24,7 +24,7 @@ pub(super) fn database(keys: &StoreKeys, beside: &Path) -> Result<Option<Databas
         };
     };
     let password = password(keys, beside)?;
-    let server = Server::new(url, password.as_deref(), keys.reader_role.as_deref());
+    let server = Server::new(url, beside, password.as_deref(), keys.reader_role.as_deref());
     let server = server.map_err(|error| {
         let hint = match error {
             ServerError::Password => {
@@ -42,11 +42,12 @@ pub(super) fn database(keys: &StoreKeys, beside: &Path) -> Result<Option<Databas
 fn password(keys: &StoreKeys, beside: &Path) -> Result<Option<String>, ConfigError> {
     #[expect(clippy::disallowed_methods, reason = "the configuration reads the environment")]
     match std::env::var(PASSWORD_VARIABLE) {
-        Ok(password) => return Ok(Some(password)),
+        Ok(password) if !password.is_empty() => return Ok(Some(password)),
         Err(VarError::NotUnicode(_)) => {
             return Err(refused(PASSWORD_VARIABLE, "the password is not text", "set it to UTF-8 text"));
         }
-        Err(VarError::NotPresent) => {}
+        // an empty variable sets nothing, as everywhere
+        Ok(_) | Err(VarError::NotPresent) => {}
     }
     let Some(path) = keys.password_file.as_deref().map(|file| beside.join(file)) else { return Ok(None) };
     match std::fs::read_to_string(&path) {

@@ -56,6 +56,8 @@ impl Key {
 
 /// Where objects can be kept.
 const OBJECTS: Kind = Kind::Address(&["s3", "gs", "az", "file"]);
+/// A folder of this machine is the home's own `inbox/`, which looks whether a file is whole and no link.
+const BUCKETS: Kind = Kind::Address(&["s3", "gs", "az"]);
 /// What speaks HTTP.
 pub(super) const HTTP_SCHEMES: &[&str] = &["https", "http"];
 const HTTP: Kind = Kind::Address(HTTP_SCHEMES);
@@ -139,10 +141,10 @@ pub const KEYS: [Key; 45] = [
     key(
         "inbox.url",
         "address",
-        OBJECTS,
+        BUCKETS,
         "Where others put files, besides `inbox/` of the home; each leaves it once it has landed.",
     ),
-    key("objects.endpoint", "address", HTTP, "A server that speaks S3 and is not AWS."),
+    key("objects.endpoint", "address", HTTP, "A server of objects that is not the cloud's own."),
     key(
         "objects.region",
         "region",
@@ -211,7 +213,7 @@ pub const KEYS: [Key; 45] = [
         "upload.bytes_max",
         "bytes",
         Kind::Whole(1, UPLOAD_BYTES_MAX),
-        "Largest body of an upload over HTTP, as sent.",
+        "Largest body of an upload over HTTP, and largest object of the inbox bucket, as sent.",
     ),
     key("upload.gap_seconds", "s", Kind::Whole(1, DAY), "Longest silence within a body."),
     key("upload.body_seconds", "s", Kind::Whole(1, DAY), "Longest time for a whole body."),

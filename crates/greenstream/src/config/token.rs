@@ -53,14 +53,15 @@ impl Token {
     pub fn read(beside: &Path, file: Option<&Path>) -> Result<Option<Token>, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "the configuration reads the environment")]
         match std::env::var(TOKEN_VARIABLE) {
-            Ok(text) => {
+            Ok(text) if !text.is_empty() => {
                 return Token::new(text.trim()).map(Some).map_err(|problem| refused(TOKEN_VARIABLE, problem));
             }
             // set is set: nobody is let in because the token cannot be read
             Err(VarError::NotUnicode(_)) => {
                 return Err(refused(TOKEN_VARIABLE, "the token is not text".to_owned()));
             }
-            Err(VarError::NotPresent) => {}
+            // an empty variable sets nothing, as everywhere; without a token only loopback is served
+            Ok(_) | Err(VarError::NotPresent) => {}
         }
         let Some(path) = file.map(|file| beside.join(file)) else { return Ok(None) };
         let place = || path.display().to_string();
@@ -84,8 +85,10 @@ fn refused(place: impl Into<String>, problem: String) -> ConfigError {
 }
 
 fn warn_of_readers(path: &PathBuf) {
-    use std::os::unix::fs::PermissionsExt;
-    if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o007 != 0) {
+    use std::os::unix::fs::MetadataExt;
+    // what another has put there for us to read, as a container's secret, is not ours to change
+    let own = rustix::process::geteuid().as_raw();
+    if std::fs::metadata(path).is_ok_and(|found| found.uid() == own && found.mode() & 0o007 != 0) {
         tracing::warn!(file = %path.display(), "every user of this machine can read the token; `chmod 600` it");
     }
 }

@@ -30,14 +30,15 @@ pub struct Archivist {
     /// Longest time from a commit to the archive.
     lag: Duration,
     closed_wait_micros: i64,
-    retention_micros: i64,
+    retention: Duration,
     buffer_bytes: usize,
     /// When the first change that is not in the archive was taken.
     waiting_since: Option<Instant>,
     /// After a failure: when to try again, and the pauses from there on.
     retry: Option<(Instant, Pauses)>,
     outages: Arc<Outages>,
-    vacuumed: Instant,
+    /// When to look for replaced files; none while nothing has been replaced since the last look.
+    vacuum_at: Option<Instant>,
 }
 
 type Pauses = Box<dyn Iterator<Item = Duration> + Send>;
@@ -77,11 +78,12 @@ impl Archivist {
             names: Names(names),
             lag: Duration::from_secs(config.archive.lag_seconds),
             closed_wait_micros: micros(config.archive.closed_day_lag_seconds),
-            retention_micros: micros(config.archive.retention_seconds),
+            retention: Duration::from_secs(config.archive.retention_seconds),
             buffer_bytes: config.sizes.archive_buffer_bytes,
             retry: None,
             outages,
-            vacuumed: Instant::now(),
+            // whoever had the archive before may have left some
+            vacuum_at: Some(Instant::now()),
         })
     }
 
@@ -109,13 +111,29 @@ impl Archivist {
         } else if due {
             self.attempt(sets, Mode::Lag { closed_wait: self.closed_wait_micros })?;
         }
-        if self.vacuumed.elapsed() >= Duration::from_secs(60) {
-            self.vacuumed = Instant::now();
-            if let Err(error) = self.archive.vacuum(clock::now(), self.retention_micros) {
-                tracing::warn!(%error, "old files of the archive stay for now");
-            }
+        if self.vacuum_at.is_some_and(|at| Instant::now() >= at) {
+            self.vacuum();
         }
         Ok(())
+    }
+
+    /// Removes replaced files whose time is over. A look lists everything, which costs where the archive is a
+    /// bucket: there is none before it can find something to remove.
+    fn vacuum(&mut self) {
+        self.vacuum_at = match self.archive.vacuum(clock::now(), micros(self.retention.as_secs())) {
+            Ok(vacuumed) => {
+                (vacuumed.kept > 0).then(|| Instant::now() + self.look_wait().max(self.retention))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old files of the archive stay for now");
+                Some(Instant::now() + self.look_wait())
+            }
+        };
+    }
+
+    /// From a write to a look for what it replaced: as often as is written, not more than once a second.
+    fn look_wait(&self) -> Duration {
+        self.lag.max(Duration::from_secs(1))
     }
 
     /// Writes everything, and removes every file that is not live: the state at rest.
@@ -179,8 +197,14 @@ impl Archivist {
                 }
             }
         }
-        let flushed = self.archive.flush(&StoreSource::new(&snapshot)?, mode, clock::now())?;
+        let flushed = self.archive.flush(&StoreSource::new(&snapshot)?, mode, clock::now());
         drop(snapshot);
+        // one that broke off may have left files, too
+        if !flushed.as_ref().is_ok_and(|flushed| flushed.days.is_empty()) {
+            let at = Instant::now() + self.look_wait();
+            self.vacuum_at.get_or_insert(at);
+        }
+        let flushed = flushed?;
         tracing::debug!(
             position = flushed.position,
             days = flushed.days.len(),

@@ -191,6 +191,7 @@ impl<'a, O: Onward> Lander<'a, O> {
                         let body = RetryBody { upload, feed, time_zone: given.time_zone.clone(), meter };
                         self.landing.append(vec![(at, Body::Retry(body))])?;
                         self.hand_on()?;
+                        self.onward.delivery(upload, name, at)?;
                         Note::Retried(upload)
                     }
                     Some(false) => Note::Refused { upload, feed: held, time_zone },
@@ -328,7 +329,7 @@ impl<'a, O: Onward> Lander<'a, O> {
                 for ((name, answer), note) in senders.into_iter().zip(notes) {
                     log_note(&name, &note);
                     // one that is gone by now finds its upload known when it comes again
-                    let _ = answer.send(self.receipt(note));
+                    let _ = answer.send(Ok(self.receipt(note)));
                 }
                 if self.waiting.is_empty() {
                     self.outages.works(Part::Landing);
@@ -346,18 +347,16 @@ impl<'a, O: Onward> Lander<'a, O> {
         }
     }
 
-    /// What the journal says of an upload that has landed.
-    fn receipt(&self, note: Note) -> Result<Receipt, Refused> {
+    /// What became of an upload, and what the journal says of it if it has landed.
+    fn receipt(&self, note: Note) -> Receipt {
         let upload = match &note {
-            Note::Landed(upload) | Note::Known(upload) | Note::Retried(upload) => *upload,
-            Note::Refused { upload, .. } => *upload,
-            Note::Unread { problem, hint } => {
-                return Err(Refused { problem: problem.clone(), hint: hint.clone() });
-            }
+            Note::Landed(upload) | Note::Known(upload) | Note::Retried(upload) => Some(*upload),
+            Note::Refused { upload, .. } => Some(*upload),
+            Note::Unread { .. } => None,
         };
-        let entry = self.landing.upload(upload);
+        let entry = upload.and_then(|upload| self.landing.upload(upload));
         let sha256 = entry.map(|entry| entry.sha256.to_string()).unwrap_or_default();
-        Ok(Receipt { note, sha256, bytes: entry.map_or(0, |entry| entry.bytes) })
+        Receipt { note, sha256, bytes: entry.map_or(0, |entry| entry.bytes) }
     }
 }
 

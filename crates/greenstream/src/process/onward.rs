@@ -1,7 +1,7 @@
 //! What is done with what has landed: where the owner lands, its pipeline works on it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenstream_core::Ts;
 
@@ -18,6 +18,8 @@ use crate::store::{Database, Store, UploadStatus};
 const DELIVERIES_MAX: usize = 65_536;
 /// How often who waits for the database looks whether it is away.
 const LOOK: Duration = Duration::from_millis(100);
+/// So long patient landing waits for what a question depends on: others wait for their answers meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who hears of what has landed.
 pub(super) trait Onward {
@@ -103,14 +105,15 @@ impl Onward for ToPipeline<'_> {
         self.push_delivery(upload, name, at)
     }
 
-    /// Once everything handed on so far is committed. None where the database is away, for which patient landing
-    /// does not wait.
+    /// Once everything handed on so far is committed. None where the database is away or far behind, for which
+    /// patient landing does not wait.
     fn is_dead(&self, upload: u32) -> Result<Option<bool>, ProcessError> {
+        let until = Instant::now() + PATIENCE;
         while !self.committed.wait_at_most(self.queued, LOOK) {
             if self.committed.has_given_up() {
                 return Err(ProcessError::Stopped);
             }
-            if self.patient && self.outages.is_out(Part::Database) {
+            if self.patient && (self.outages.is_out(Part::Database) || Instant::now() >= until) {
                 return Ok(None);
             }
         }

@@ -29,7 +29,7 @@ use crate::config::{Config, Rulebook, Rules};
 use crate::home::Home;
 use crate::landing::{Body, ConfigurationBody, DecisionBody, Landing, RetryBody, Source, name_of};
 use crate::objects::Place;
-use crate::outage::Outages;
+use crate::outage::{Outages, Part};
 use crate::queue::Queue;
 use crate::store::{Log, Store};
 
@@ -222,7 +222,7 @@ impl Service {
     /// # Errors
     /// The first error of any stage.
     pub fn catch_up(&mut self) -> Result<(), ProcessError> {
-        self.work(|_, _| Ok(()))
+        self.work(false, |_, _| Ok(()))
     }
 
     /// Lands files in the order given, processes them, and tells of each by its place in `files`.
@@ -236,7 +236,7 @@ impl Service {
         given: &Given,
         tell: &mut (dyn FnMut(&Path, Note) + Send),
     ) -> Result<(), ProcessError> {
-        self.work(|lander, given_up| {
+        self.work(false, |lander, given_up| {
             for group in groups(files) {
                 if given_up() {
                     break;
@@ -256,12 +256,40 @@ impl Service {
     /// # Errors
     /// The first error of any stage that waiting does not mend by itself.
     pub fn serve(&mut self, next: &mut (dyn FnMut() -> Option<Arrivals> + Send)) -> Result<(), ProcessError> {
-        self.work(|lander, given_up| {
-            lander.onward.patient = true;
+        self.work(true, |lander, given_up| {
             lander.serve(&mut || next().filter(|_| !given_up()))?;
             lander.onward.patient = false;
             if given_up() { Ok(()) } else { lander.hand_on() }
         })
+    }
+
+    /// As [`Service::serve`] for a process whose time is limited: once it is to stop, no commit begins, and what is
+    /// not committed waits for the next start. True where nothing waits.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn serve_in_time(
+        &mut self,
+        next: &mut (dyn FnMut() -> Option<Arrivals> + Send),
+    ) -> Result<bool, ProcessError> {
+        self.writer.hurry();
+        match self.serve(next) {
+            // no stage has failed
+            Err(ProcessError::Internal(_)) if self.writer.has_left() => Ok(false),
+            served => served.map(|()| true),
+        }
+    }
+
+    /// Whether the database has an upload and all that landed before it.
+    #[must_use]
+    pub fn has_committed(&self, upload: u32) -> bool {
+        self.landing.upload(upload).is_some_and(|held| held.entry <= self.committed.entry())
+    }
+
+    /// How many uploads have landed, as far as this process knows.
+    #[must_use]
+    pub fn uploads(&self) -> usize {
+        self.landing.uploads().len()
     }
 
     /// Writes decisions to the journal and carries them out.
@@ -318,10 +346,22 @@ impl Service {
     /// # Errors
     /// When the outbox cannot be read.
     pub fn send_alerts(&self) -> Result<(), ProcessError> {
+        self.send_alerts_until(&AtomicBool::new(false))
+    }
+
+    /// The same until `over`. While the database is away, outages are told past the outbox, which is in it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_alerts_until(&self, over: &AtomicBool) -> Result<(), ProcessError> {
         let targets = Targets::new(&self.config.file.alerts);
-        targets.record(&self.outages, &self.store)?;
-        let sent = targets.send_waiting(&self.store, &AtomicBool::new(false))?;
-        if let Some(problem) = sent.failed {
+        let failed = if self.outages.is_out(Part::Database) {
+            targets.send_directly(&self.outages).err()
+        } else {
+            targets.record(&self.outages, &self.store)?;
+            targets.send_waiting(&self.store, over)?.failed
+        };
+        if let Some(problem) = failed {
             tracing::error!("{problem}; alerts wait in the outbox for `greenstream run`");
         }
         Ok(())
@@ -353,6 +393,7 @@ impl Service {
     /// kills becomes a dead letter.
     fn work(
         &mut self,
+        patient: bool,
         source: impl FnOnce(&mut OwnLander<'_>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
     ) -> Result<(), ProcessError> {
         let attempts = Attempts::new(self.home.folder());
@@ -370,7 +411,7 @@ impl Service {
                 outcome?;
             }
         }
-        let outcome = self.pipeline(None, source);
+        let outcome = self.pipeline(None, patient, source);
         attempts.end();
         let outcome = outcome.and_then(|()| silence::refresh(&self.store, self.judging.raising));
         self.as_owner(outcome)
@@ -382,17 +423,18 @@ impl Service {
             let failed = |source| ProcessError::Io { path: self.home.folder().to_owned(), source };
             let count = if entry == first { count } else { attempts.begin(entry).map_err(failed)? };
             self.preparer.condemn((count > ATTEMPTS_MAX).then_some(entry));
-            self.pipeline(Some((entry, attempts)), |_, _| Ok(()))?;
+            self.pipeline(Some((entry, attempts)), false, |_, _| Ok(()))?;
         }
         self.preparer.condemn(None);
         Ok(())
     }
 
     /// Runs the pipeline over the journal's entries beyond the store's position, up to the one that is to
-    /// go alone if it is given, and over what `source` lands.
+    /// go alone if it is given, and over what `source` lands; who is `patient` lands although much waits.
     fn pipeline(
         &mut self,
         alone: Option<(u64, &Attempts)>,
+        patient: bool,
         source: impl FnOnce(&mut OwnLander<'_>, &dyn Fn() -> bool) -> Result<(), ProcessError> + Send,
     ) -> Result<(), ProcessError> {
         let jobs: Queue<Job> = Queue::new(JOBS_WAITING);
@@ -404,7 +446,7 @@ impl Service {
             outages: &self.outages,
             queued: self.committed.entry(),
             last: alone.map_or(u64::MAX, |(entry, _)| entry),
-            patient: false,
+            patient,
             deliveries: VecDeque::new(),
             unrecorded: &self.unrecorded,
         };

@@ -20,6 +20,10 @@ pub struct Writer {
     unrecorded: Arc<Unrecorded>,
     /// Whether it gives up a database that another process has by now.
     yields: bool,
+    /// Whether it begins no commit any more once the service is to stop, though nothing fails.
+    hurries: bool,
+    /// Whether there was a commit that it did not begin for that.
+    has_left: bool,
 }
 
 impl Writer {
@@ -32,7 +36,17 @@ impl Writer {
         yields: bool,
     ) -> Writer {
         let courier = store.lock().unwrap_or_else(PoisonError::into_inner).courier();
-        Writer { store, courier, outages, unrecorded, yields }
+        Writer { store, courier, outages, unrecorded, yields, hurries: false, has_left: false }
+    }
+
+    /// Leaves what is not committed when the service is to stop to the next start, from now on.
+    pub fn hurry(&mut self) {
+        self.hurries = true;
+    }
+
+    /// Whether it has left anything.
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// Lets `unrecorded` hear of deliveries from now on.
@@ -75,6 +89,10 @@ impl Writer {
         mut ahead: Option<Ahead>,
         in_trouble: &dyn Fn(),
     ) -> Result<(), ProcessError> {
+        if self.hurries && self.outages.is_stopping() {
+            self.has_left = true;
+            return Err(ProcessError::Stopped);
+        }
         let mut pauses = pauses();
         loop {
             // a try that was begun after that is the last

@@ -17,6 +17,10 @@ use crate::outage::pauses;
 /// Bytes asked for at once: what one object being read takes of the memory, and what must come within the
 /// time of one request. Smaller costs requests. Tests read objects of a few of them.
 pub(super) const BLOCK: u64 = if cfg!(test) { 4 << 10 } else { 4 << 20 };
+/// Bytes handed on at once, which are held a second time. Smaller costs time.
+pub(super) const PIECE: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
+/// A name below the prefix that nobody puts, for a question.
+const NOBODY: &str = ".greenstream-asks";
 /// So often a block that was cut is asked for; the client tries again what was refused or not answered.
 const TRIES: usize = 4;
 
@@ -92,8 +96,25 @@ impl Bucket {
         Ok(self.store.get_opts(path, options).await?.meta)
     }
 
-    /// The bytes of an object that was found, block after block: the next is asked for when the one before has
-    /// been taken. An object that changes meanwhile ends in an error, never in a mixture.
+    /// Asks the store what costs nothing: for an object that is not there, and for the begin of the list. Every
+    /// object needs the rights to both.
+    ///
+    /// # Errors
+    /// The store's own: it is away, its bucket is gone, or it does not let us in.
+    pub async fn ask(&self) -> Result<(), Error> {
+        match self.store.head(&self.prefix.clone().join(NOBODY)).await {
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match self.store.list(Some(&self.prefix)).next().await {
+            // the store has answered; that a key cannot be read says nothing of the others
+            None | Some(Ok(_) | Err(Error::InvalidPath { .. })) => Ok(()),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    /// The bytes of an object that was found, in pieces, block after block: the next is asked for when the one
+    /// before has been taken. An object that changes meanwhile ends in an error, never in a mixture.
     ///
     /// `version` is the one that was looked for: to ask for a version takes a right of its own.
     pub fn read(
@@ -105,12 +126,13 @@ impl Bucket {
         let reading = (Arc::clone(&self.store), found.clone(), options);
         stream::try_unfold((reading, 0), |((store, found, options), from)| async move {
             if from >= found.size {
-                return Ok(None);
+                return Ok::<_, Error>(None);
             }
             let until = found.size.min(from.saturating_add(BLOCK));
             let bytes = block(&*store, &found, options.clone().with_range(Some(from..until))).await?;
-            Ok(Some((bytes, ((store, found, options), until))))
+            Ok(Some((stream::iter(pieces(bytes).map(Ok)), ((store, found, options), until))))
         })
+        .try_flatten()
         .boxed()
     }
 
@@ -132,6 +154,11 @@ impl Bucket {
             outcome => outcome,
         }
     }
+}
+
+/// A block in pieces, none of it copied.
+fn pieces(mut block: Bytes) -> impl Iterator<Item = Bytes> + Send {
+    std::iter::from_fn(move || (!block.is_empty()).then(|| block.split_to(block.len().min(PIECE))))
 }
 
 /// One block of an object as it was found. Where it has changed or is gone, to ask again is of no use.

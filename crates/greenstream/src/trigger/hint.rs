@@ -3,7 +3,7 @@
 use greenstream_core::Ts;
 
 /// An object that somebody says was put.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Hint {
     /// The bucket or container; none where the message does not name one.
     pub bucket: Option<String>,

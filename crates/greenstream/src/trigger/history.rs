@@ -29,7 +29,7 @@ impl History {
     /// Whether an upload or a delivery of this name has landed since `at`, or ever where that is not known.
     ///
     /// # Errors
-    /// Those of database and landing zone.
+    /// Those of database and landing zone, where neither of them knows the name.
     pub async fn has_landed(&self, name: &str, at: Option<Ts>) -> Result<bool, ProcessError> {
         let (history, name) = (self.clone(), name.to_owned());
         let since = at.map(|at| Ts::from_micros(at.micros().saturating_sub(SKEW_MICROS)));
@@ -39,10 +39,20 @@ impl History {
     }
 
     fn look(&self, name: &str, since: Option<Ts>) -> Result<bool, ProcessError> {
-        if Store::reader(self.layout.database())?.has_landed(name, since)? {
+        let database = self.layout.database();
+        let recorded = Store::reader(database).and_then(|reader| reader.has_landed(name, since));
+        if matches!(recorded, Ok(true)) {
             return Ok(true);
         }
-        // another process may have landed it, and the database not be so far
+        // another process may have landed it, and the database not be so far, or be away
+        match self.is_in_journal(name, since) {
+            Ok(true) => Ok(true),
+            journal => recorded.map_err(ProcessError::from).and(journal),
+        }
+    }
+
+    /// Whether an upload of this name has landed. The journal does not tell of deliveries.
+    fn is_in_journal(&self, name: &str, since: Option<Ts>) -> Result<bool, ProcessError> {
         let mut held = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
         let mut zone = match held.take() {
             Some(zone) => zone,

@@ -11,8 +11,6 @@ use crate::process::{Bytes, Posted, Receipt, Refused};
 
 /// Uploads that are whole and wait to land. More would wait longer than their senders do.
 pub const WAITING_MAX: usize = 256;
-/// The longest that the sender of a whole upload waits for its answer.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The end of the queue at which the service takes uploads out to land them.
 pub struct Posts(mpsc::Receiver<Posted>);
@@ -29,8 +27,6 @@ pub struct Intake {
 pub enum Unlanded {
     /// Too many wait.
     Busy,
-    /// Landing has not answered for a minute.
-    Silent,
     /// The service is about to end.
     Stopping,
     /// Landing says why.
@@ -70,7 +66,9 @@ impl Intake {
         self.posts.capacity()
     }
 
-    /// Lands an upload; when this returns a receipt, it is on stable storage.
+    /// Lands an upload; when this returns a receipt, it is on stable storage. Waits until landing answers or the
+    /// service ends, and who cannot wait so long may stop to: an upload whose sender has gone is not landed, unless
+    /// landing has begun with it.
     ///
     /// # Errors
     /// [`Unlanded`] where nothing was acknowledged.
@@ -78,11 +76,10 @@ impl Intake {
         let (answer, answered) = oneshot::channel();
         self.posts.try_send(Posted { name, bytes, answer }).map_err(|_| Unlanded::Busy)?;
         self.bell.ring();
-        match timeout(ANSWER_TIME_MAX, answered).await {
-            Ok(Ok(Ok(receipt))) => Ok(receipt),
-            Ok(Ok(Err(refused))) => Err(Unlanded::Refused(refused)),
-            Ok(Err(_)) => Err(Unlanded::Stopping),
-            Err(_) => Err(Unlanded::Silent),
+        match answered.await {
+            Ok(Ok(receipt)) => Ok(receipt),
+            Ok(Err(refused)) => Err(Unlanded::Refused(refused)),
+            Err(_) => Err(Unlanded::Stopping),
         }
     }
 }

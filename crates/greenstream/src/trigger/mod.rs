@@ -4,8 +4,10 @@
 //! Events are hints. Whatever brings one (HTTP, SQS, NATS), it is read as [`Hint`]s, and each is taken by the
 //! same [`Taker`], which looks at the bucket; a scan of the bucket finds what no event told of.
 
+mod ask;
 mod bucket;
 mod cloud_event;
+mod gate;
 mod hint;
 mod history;
 mod in_hand;
@@ -26,6 +28,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{ask_nats, ask_sqs};
 pub use cloud_event::CloudEvent;
 pub use hint::{Hint, Unfit};
 pub use inbox::{Bell, Inbox};

@@ -1,21 +1,31 @@
 //! One batch of hints with a service that lives no longer than that: a function in the cloud. The path is the
-//! same as that of a running service.
+//! same as that of a running service, and its time is limited: when the service's outages are told to stop, nothing
+//! new is begun, and what is not done by then is left to the next one.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
+use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::hint::Hint;
 use super::intake::intake;
 use super::scan::scan;
 use super::sources::{TriggerError, taker};
-use super::take::Taker;
+use super::take::{Disposition, TURNS, Taker};
 use super::{Bell, Scanned};
-use crate::process::{Arrivals, ProcessError, Refused, Service};
+use crate::outage::{Outages, Part};
+use crate::process::{Arrivals, ProcessError, Refused, Service, with_causes};
 
-/// How long landing waits for the next object before it looks what else is to do.
+/// How long landing waits for the next object before it looks what else is to do; and how often who takes objects
+/// looks whether there is time for more.
 const WAIT: Duration = Duration::from_millis(200);
+/// How long objects that have just landed may take to leave the inbox when the time is over. The others are given
+/// up then, however much of them has come.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Why a batch was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +33,21 @@ pub enum OnceError {
     /// What the configuration says cannot be used.
     #[error(transparent)]
     Trigger(#[from] TriggerError),
-    /// Processing failed. What had landed by then is processed by the next call.
+    /// Taking objects has failed. What had landed by then is processed by the next call.
     #[error(transparent)]
     Process(#[from] ProcessError),
+}
+
+/// What a look at the whole inbox has come to.
+#[derive(Debug)]
+pub struct Reconciled {
+    /// What was in the bucket, or why it could not be listed to its end. Where the time was over first, what has
+    /// landed by then.
+    pub scanned: Result<Scanned, Refused>,
+    /// Whether database and archive have what landed, or why not: then the next call goes on.
+    pub processed: Result<(), ProcessError>,
+    /// Whether there was time for all of it.
+    pub is_whole: bool,
 }
 
 /// Takes objects of the inbox bucket while a service is at hand.
@@ -34,49 +56,72 @@ pub struct Once<'s> {
     runtime: Handle,
 }
 
+/// What came of taking objects and of processing what landed.
+struct Worked<T> {
+    taken: T,
+    /// True where there was time for all of it.
+    processed: Result<bool, ProcessError>,
+}
+
+/// What became of the hints of one message.
+struct Standing {
+    /// Hints whose object has not landed.
+    open: usize,
+    /// What landed.
+    uploads: Vec<u32>,
+}
+
 impl<'s> Once<'s> {
     /// With a service, on a runtime of several threads; not to be called from one of them.
     pub fn new(service: &'s mut Service, runtime: Handle) -> Once<'s> {
         Once { service, runtime }
     }
 
-    /// Takes the objects of some messages; for each message, whether it has done its work. When this returns,
-    /// what landed is committed and archived.
+    /// Takes the objects of some messages; for each message, whether it has done its work: its objects have landed
+    /// and are in the database. What keeps others from that, or the archive from being written, is logged, and is
+    /// made good by the next call.
     ///
     /// # Errors
     /// [`OnceError`]; then no message has done its work, and all may come again.
     pub fn take(&mut self, messages: Vec<Vec<Hint>>) -> Result<Vec<bool>, OnceError> {
-        let settled = self.with(|taker| async move {
-            let mut taking = JoinSet::new();
-            let mut settled = vec![true; messages.len()];
-            for (index, hint) in messages
-                .into_iter()
-                .enumerate()
-                .flat_map(|(i, hints)| hints.into_iter().map(move |hint| (i, hint)))
-            {
-                let taker = taker.clone();
-                taking.spawn(async move { (index, taker.take(hint).await) });
+        let Worked { taken, processed } = self.with(|taker, outages| take_all(taker, messages, outages))?;
+        match processed {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!("the time is over; what has landed is processed by the next invocation")
             }
-            while let Some(taken) = taking.join_next().await {
-                match taken {
-                    Ok((index, disposition)) => settled[index] &= disposition.is_settled(),
-                    Err(_) => settled.fill(false),
-                }
+            Err(error) => {
+                let (hint, problem) = (error.hint(), with_causes(&error));
+                tracing::error!(hint, "what has landed is not all processed and archived: {problem}");
             }
-            settled
-        })?;
-        Ok(settled)
+        }
+        let is_settled = |one: &Standing| {
+            one.open == 0 && one.uploads.iter().all(|upload| self.service.has_committed(*upload))
+        };
+        Ok(taken.iter().map(is_settled).collect())
     }
 
     /// Takes everything in the bucket, and brings database and archive up to date.
     ///
     /// # Errors
     /// [`OnceError`].
-    pub fn reconcile(&mut self) -> Result<Result<Scanned, Refused>, OnceError> {
-        self.with(|taker| async move { scan(&taker).await })
+    pub fn reconcile(&mut self) -> Result<Reconciled, OnceError> {
+        let before = self.service.uploads();
+        let Worked { taken, processed } = self.with(scan_in_time)?;
+        let is_cut = self.service.outages().is_stopping();
+        let scanned = match taken {
+            // what it found is of no use where its objects were refused for want of time
+            Some(scanned) if !is_cut => scanned,
+            _ => {
+                let landed = self.service.uploads().saturating_sub(before);
+                Ok(Scanned { landed, ..Scanned::default() })
+            }
+        };
+        let is_whole = !is_cut && matches!(processed, Ok(true));
+        Ok(Reconciled { scanned, processed: processed.map(drop), is_whole })
     }
 
-    fn with<T, F>(&mut self, work: impl FnOnce(Taker) -> F) -> Result<T, OnceError>
+    fn with<T, F>(&mut self, work: impl FnOnce(Taker, Arc<Outages>) -> F) -> Result<Worked<T>, OnceError>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -86,22 +131,75 @@ impl<'s> Once<'s> {
             let (key, problem) = ("inbox.url", "there is no bucket to look for objects".to_owned());
             return Err(TriggerError::Key { key, problem, hint: "set it".to_owned() }.into());
         };
+        let outages = self.service.outages();
         let (intake, mut posts) = intake(Bell::default());
         let taker = taker(url, self.service.home(), &config, intake, self.runtime.clone())?;
-        let working = self.runtime.spawn(work(taker));
-        // ends when the last taker is gone, and with it the last sender
-        let served = self.service.serve(&mut || {
-            let posted = posts.next(&self.runtime, WAIT)?;
+        let working = self.runtime.spawn(work(taker, Arc::clone(&outages)));
+        // ends when the last taker is gone, and with it the last sender; or when there is no time for more
+        let served = self.service.serve_in_time(&mut || {
+            let posted = posts.next(&self.runtime, WAIT).filter(|_| !outages.is_stopping())?;
             Some(Arrivals { posted, ..Arrivals::default() })
         });
+        // whoever waits to land hears that nobody lands any more
+        drop(posts);
         if served.is_err() {
-            working.abort();
+            outages.stop();
         }
-        served?;
-        let done = self.runtime.block_on(working);
-        self.service.finish()?;
-        done.map_err(|error| ProcessError::Internal(format!("taking objects was given up: {error}")).into())
+        let taken = self.runtime.block_on(working);
+        let archived = self.archive();
+        let taken =
+            taken.map_err(|error| ProcessError::Internal(format!("taking objects was given up: {error}")))?;
+        Ok(Worked { taken, processed: served.and_then(|is_whole| archived.map(|()| is_whole)) })
     }
+
+    /// Brings the archive up to the database, as far as that is there: who has met that it is away says so.
+    fn archive(&mut self) -> Result<(), ProcessError> {
+        if self.service.outages().is_out(Part::Database) { Ok(()) } else { self.service.finish() }
+    }
+}
+
+/// Takes the objects of all messages until there is no time for more.
+async fn take_all(taker: Taker, messages: Vec<Vec<Hint>>, outages: Arc<Outages>) -> Vec<Standing> {
+    let standing = |hints: &Vec<Hint>| Standing { open: hints.len(), uploads: Vec::new() };
+    let mut standings: Vec<_> = messages.iter().map(standing).collect();
+    let hints = messages.into_iter().enumerate();
+    let hints = hints.flat_map(|(index, hints)| hints.into_iter().map(move |hint| (index, hint)));
+    let until = Arc::clone(&outages);
+    let take = move |(index, hint)| {
+        let (taker, outages) = (taker.clone(), Arc::clone(&outages));
+        async move {
+            // who waited for a turn may come too late
+            let disposition = if outages.is_stopping() { None } else { Some(taker.take(hint).await) };
+            (index, disposition)
+        }
+    };
+    let taken = stream::iter(hints).map(take).buffer_unordered(TURNS);
+    let mut taken = pin!(taken.take_until(no_time_is_left(&until)));
+    while let Some((index, disposition)) = taken.next().await {
+        let disposition = disposition.filter(Disposition::is_settled);
+        let (Some(disposition), Some(standing)) = (disposition, standings.get_mut(index)) else { continue };
+        standing.open -= 1;
+        if let Disposition::Landed(upload) = disposition {
+            standing.uploads.push(upload);
+        }
+    }
+    standings
+}
+
+/// The scan; none where there was no time for all of it.
+async fn scan_in_time(taker: Taker, outages: Arc<Outages>) -> Option<Result<Scanned, Refused>> {
+    match select(pin!(scan(&taker)), pin!(no_time_is_left(&outages))).await {
+        Either::Left((scanned, _)) => Some(scanned),
+        Either::Right(_) => None,
+    }
+}
+
+/// Ends when the service is to stop and what has just landed has left the inbox.
+async fn no_time_is_left(outages: &Outages) {
+    while !outages.is_stopping() {
+        sleep(WAIT).await;
+    }
+    sleep(LEAVE_TIME_MAX).await;
 }
 
 impl OnceError {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::gate::Gate;
 use super::hint::Hint;
 use super::take::{Disposition, TURNS, Taker};
 use crate::objects::told;
@@ -57,7 +58,7 @@ pub async fn scan(taker: &Taker) -> Result<Scanned, Refused> {
 fn unlisted(error: &object_store::Error) -> Refused {
     let hint = match error {
         object_store::Error::InvalidPath { .. } => {
-            "a key has an empty part, as in `a//b`; remove that object or put it under another key"
+            "a key has an empty part as in `a//b`, a part `.` or `..`, or a control character; remove that object or put it under another key"
         }
         _ => "look whether the object store can be reached, and whether the service may list the bucket",
     };
@@ -68,6 +69,8 @@ fn unlisted(error: &object_store::Error) -> Refused {
 pub async fn keep_scanning(taker: &Taker, outages: &Outages) {
     let mut waits = pauses();
     loop {
+        // what cannot land is not fetched
+        Gate::until_landing(outages).await;
         let began = Instant::now();
         match scan(taker).await {
             Ok(scanned) => {

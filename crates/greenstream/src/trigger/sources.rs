@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
-use super::bucket::Bucket;
+use super::bucket::{BLOCK, Bucket};
 use super::history::History;
 use super::intake::Intake;
 use super::scan::keep_scanning;
@@ -25,7 +25,7 @@ const END_TIME_MAX: Duration = Duration::from_secs(5);
 /// Why the triggers cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum TriggerError {
-    /// A key is set that needs another, or a part that this build does not have.
+    /// A key is missing, or what it says cannot be used.
     #[error("{key}: {problem}")]
     Key {
         /// Which key.
@@ -71,22 +71,14 @@ impl Sources {
         intake: Intake,
         outages: &Arc<Outages>,
     ) -> Result<Sources, TriggerError> {
-        let keys = &config.file;
-        let queues = [
-            ("trigger.sqs.queue_url", &keys.trigger.sqs.queue_url),
-            ("trigger.nats.url", &keys.trigger.nats.url),
-        ];
-        let Some(url) = &keys.inbox.url else {
-            let Some((key, _)) = queues.into_iter().find(|(_, url)| url.is_some()) else {
-                return Ok(Sources::new(None, None, outages));
-            };
-            let problem = "a queue tells of objects, and there is no bucket to look for them".to_owned();
-            return Err(TriggerError::Key { key, problem, hint: "set `url` in [inbox] too".to_owned() });
-        };
+        let Some(url) = &config.file.inbox.url else { return Ok(Sources::new(None, None, outages)) };
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let taker = taker(url, layout, config, intake, runtime.handle().clone())?;
-        start_sqs(&runtime, config, &taker, outages)?;
-        start_nats(&runtime, config, &taker, outages)?;
+        // a queue whose part is not in this build is refused with the configuration
+        #[cfg(feature = "sqs")]
+        start_sqs(&runtime, config, &taker, outages);
+        #[cfg(feature = "nats")]
+        start_nats(&runtime, config, &taker, outages);
         Ok(Sources::new(Some(taker), Some(runtime), outages))
     }
 
@@ -109,6 +101,7 @@ impl Sources {
         let (taker, outages) = (taker.clone(), Arc::clone(&self.outages));
         let scan = runtime.spawn(async move { keep_scanning(&taker, &outages).await });
         *scanning = Some(scan.abort_handle());
+        runtime.spawn(told_of_end("the scan of the inbox bucket", scan));
     }
 
     /// What takes objects; none where there is no inbox bucket.
@@ -138,66 +131,44 @@ pub(super) fn taker(
     // tries, of which each may take the time of a request and then one more
     let block_seconds = config.file.objects.settings(None).request_seconds.saturating_mul(8);
     keys.gap_seconds = keys.gap_seconds.max(block_seconds);
+    keys.body_seconds = keys.body_seconds.max(block_seconds.saturating_mul(keys.bytes_max / BLOCK + 1));
     keys.rate_min = 0;
     let receiver = Receiver::new(layout.fetching(), keys)?;
     Ok(Taker::new(open(url, config)?, intake, receiver, History::of(layout.clone()), runtime))
 }
 
-#[cfg(feature = "sqs")]
-fn start_sqs(
-    runtime: &Runtime,
-    config: &Config,
-    taker: &Taker,
-    outages: &Arc<Outages>,
-) -> Result<(), TriggerError> {
-    let mut keys = config.file.trigger.sqs.clone();
-    keys.region = keys.region.or_else(|| config.file.objects.region.clone());
-    if let Some(url) = keys.queue_url.clone() {
-        let (taker, outages) = (taker.clone(), Arc::clone(outages));
-        runtime.spawn(async move { super::sqs::keep_receiving(&url, &keys, &taker, &outages).await });
-    }
-    Ok(())
+/// Says so where a trigger ends that is to go on as long as the service: nobody is to believe that it listens.
+async fn told_of_end(trigger: &'static str, running: JoinHandle<()>) {
+    let why = match running.await {
+        // it was stopped
+        Err(error) if error.is_cancelled() => return,
+        Err(error) => error.to_string(),
+        Ok(()) => "nobody told it to".to_owned(),
+    };
+    let hint = "start the service again, and report it with this message";
+    tracing::error!(hint, "{trigger} has ended, and takes nothing any more: {why}");
 }
 
-#[cfg(not(feature = "sqs"))]
-fn start_sqs(_: &Runtime, config: &Config, _: &Taker, _: &Arc<Outages>) -> Result<(), TriggerError> {
-    absent("trigger.sqs.queue_url", config.file.trigger.sqs.queue_url.as_ref(), "sqs")
+#[cfg(feature = "sqs")]
+fn start_sqs(runtime: &Runtime, config: &Config, taker: &Taker, outages: &Arc<Outages>) {
+    let keys = config.sqs();
+    if let Some(url) = keys.queue_url.clone() {
+        let (taker, outages) = (taker.clone(), Arc::clone(outages));
+        let queue =
+            runtime.spawn(async move { super::sqs::keep_receiving(&url, &keys, &taker, &outages).await });
+        runtime.spawn(told_of_end("`[trigger.sqs]`", queue));
+    }
 }
 
 #[cfg(feature = "nats")]
-fn start_nats(
-    runtime: &Runtime,
-    config: &Config,
-    taker: &Taker,
-    outages: &Arc<Outages>,
-) -> Result<(), TriggerError> {
-    let keys = config.file.trigger.nats.clone();
+fn start_nats(runtime: &Runtime, config: &Config, taker: &Taker, outages: &Arc<Outages>) {
+    let keys = config.nats();
     if let Some(url) = keys.url.clone() {
-        let credentials = keys.credentials_file.as_ref().map(|file| config.beside(file));
         let (taker, outages) = (taker.clone(), Arc::clone(outages));
-        runtime.spawn(async move {
-            super::nats::keep_receiving(&url, &keys, credentials.as_deref(), &taker, &outages).await;
-        });
+        let stream =
+            runtime.spawn(async move { super::nats::keep_receiving(&url, &keys, &taker, &outages).await });
+        runtime.spawn(told_of_end("`[trigger.nats]`", stream));
     }
-    Ok(())
-}
-
-#[cfg(not(feature = "nats"))]
-fn start_nats(_: &Runtime, config: &Config, _: &Taker, _: &Arc<Outages>) -> Result<(), TriggerError> {
-    absent("trigger.nats.url", config.file.trigger.nats.url.as_ref(), "nats")
-}
-
-/// Refuses a key whose part was left out when this program was built.
-#[cfg(not(all(feature = "sqs", feature = "nats")))]
-fn absent(key: &'static str, value: Option<&Address>, feature: &str) -> Result<(), TriggerError> {
-    if value.is_none() {
-        return Ok(());
-    }
-    let problem = format!("this program was built without the feature `{feature}`");
-    let hint = format!(
-        "build it with `cargo build --release -p greenstream --features {feature}`, or remove the key"
-    );
-    Err(TriggerError::Key { key, problem, hint })
 }
 
 fn open(url: &Address, config: &Config) -> Result<Bucket, TriggerError> {

@@ -2,9 +2,11 @@
 //! removed from the queue.
 //!
 //! What cannot land stays, comes again when its visibility ends, and is moved to the dead-letter queue by the
-//! queue's own policy. While the landing zone is out nothing is received, so that no message uses up its
-//! receives in vain.
+//! queue's own policy. While the landing zone is out or the inbox does not answer nothing is received, and what was
+//! is held, so that no message uses up its receives in vain.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
@@ -18,7 +20,7 @@ use tokio::time::{interval, sleep};
 use super::message::hints;
 use super::take::{Disposition, Taker};
 use crate::config::SqsKeys;
-use crate::outage::{Outages, Part, pauses};
+use crate::outage::{Outages, pauses};
 
 /// How long a receive waits for messages, in seconds: the most that SQS allows, and the fewest requests.
 const WAIT_SECONDS: i32 = 20;
@@ -26,8 +28,6 @@ const WAIT_SECONDS: i32 = 20;
 const BATCH_MAX: i32 = 10;
 /// Messages whose objects are landing at the same time. More would be invisible to other receivers in vain.
 const IN_HAND_MAX: usize = 40;
-/// How often who waits for the landing zone looks.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A queue and how it is used.
 #[derive(Clone)]
@@ -39,14 +39,12 @@ struct Queue {
 }
 
 /// Receives for as long as it is awaited. A queue that is away is tried again after growing pauses.
-pub async fn keep_receiving(url: &str, keys: &SqsKeys, taker: &Taker, outages: &Outages) {
+pub async fn keep_receiving(url: &str, keys: &SqsKeys, taker: &Taker, outages: &Arc<Outages>) {
     let queue = Queue::open(url, keys).await;
     let (mut waits, mut is_away) = (pauses(), false);
     let mut in_hand = JoinSet::new();
     loop {
-        while outages.is_out(Part::Landing) {
-            sleep(LOOK).await;
-        }
+        taker.until_open(outages).await;
         while in_hand.len() + usize::try_from(BATCH_MAX).unwrap_or_default() > IN_HAND_MAX {
             in_hand.join_next().await;
         }
@@ -59,8 +57,8 @@ pub async fn keep_receiving(url: &str, keys: &SqsKeys, taker: &Taker, outages: &
                     waits = pauses();
                 }
                 for message in messages {
-                    let (queue, taker) = (queue.clone(), taker.clone());
-                    in_hand.spawn(async move { queue.work(&message, &taker).await });
+                    let (queue, taker, outages) = (queue.clone(), taker.clone(), Arc::clone(outages));
+                    in_hand.spawn(async move { queue.work(&message, &taker, &outages).await });
                 }
             }
             Err(problem) => {
@@ -72,6 +70,13 @@ pub async fn keep_receiving(url: &str, keys: &SqsKeys, taker: &Taker, outages: &
             }
         }
     }
+}
+
+/// Whether the queue is there and lets us in. No message is taken.
+pub async fn ask(url: &str, keys: &SqsKeys) -> Result<(), String> {
+    let queue = Queue::open(url, keys).await;
+    let asked = queue.client.get_queue_attributes().queue_url(url).send().await;
+    asked.map(|_| ()).map_err(|error| DisplayErrorContext(error).to_string())
 }
 
 impl Queue {
@@ -104,8 +109,9 @@ impl Queue {
             .map_err(|error| DisplayErrorContext(error).to_string())
     }
 
-    /// Lands what a message tells of, and removes the message if all of it has landed.
-    async fn work(&self, message: &Message, taker: &Taker) {
+    /// Lands what a message tells of, and removes the message if all of it has landed. Others are not given it
+    /// meanwhile, however long an outage keeps it.
+    async fn work(&self, message: &Message, taker: &Taker, outages: &Outages) {
         let Some(receipt) = message.receipt_handle() else { return };
         let id = message.message_id().unwrap_or_default();
         let hints = match hints(message.body().unwrap_or_default().as_bytes()) {
@@ -115,25 +121,17 @@ impl Queue {
                 return;
             }
         };
-        let mut taking = JoinSet::new();
-        for hint in hints {
-            let taker = taker.clone();
-            taking.spawn(async move { taker.take(hint).await });
-        }
+        let mut taking = pin!(taker.take_patiently(hints, outages));
         let mut beat = interval(Duration::from_secs(self.visibility.unsigned_abs().into()) / 3);
         // the first comes at once
         beat.tick().await;
-        let mut is_settled = true;
-        loop {
+        let taken = loop {
             tokio::select! {
-                taken = taking.join_next() => match taken {
-                    Some(taken) => is_settled &= taken.as_ref().is_ok_and(Disposition::is_settled),
-                    None => break,
-                },
+                taken = &mut taking => break taken,
                 _ = beat.tick() => self.hold(receipt).await,
             }
-        }
-        if is_settled {
+        };
+        if taken.iter().all(Disposition::is_settled) {
             self.remove(receipt, id).await;
         }
     }

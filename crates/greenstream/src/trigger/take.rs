@@ -3,29 +3,39 @@
 //! All triggers come through here and differ only in their transport, so that an event that comes twice, late
 //! or never changes nothing: what lands is what stands in the bucket, and known bytes are known.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::bucket::{Bucket, Unplaced};
+use super::gate::Gate;
 use super::hint::Hint;
 use super::history::History;
 use super::in_hand::InHand;
 use super::intake::{Intake, Unlanded};
 use super::recent::{Fate, Recent, Stand};
 use crate::objects::told;
+use crate::outage::{Outages, Part, pauses};
 use crate::process::{Note, Receipt, Refused, with_causes};
 use crate::web::{Digests, Receiver};
 
 /// Objects read at the same time. Fewer leave the link idle between small ones, more hold more of the disk.
 pub const TURNS: usize = 16;
+
+/// What to do about a store that does not answer.
+const AGAIN: &str = "it is tried again; look whether the object store can be reached";
+/// What to do about an object that makes the program fail.
+const REPORT: &str = "report it with this message; the others go on";
 
 /// What became of a hint.
 #[derive(Debug)]
@@ -56,6 +66,14 @@ impl Disposition {
         matches!(self, Disposition::Landed(_) | Disposition::Before | Disposition::NoConcern(_))
     }
 
+    /// Whether it has not landed for a reason that passes with an outage, and will by itself.
+    fn is_of_outage(&self, outages: &Outages) -> bool {
+        match self {
+            Disposition::Later { is_general, .. } => *is_general || outages.is_out(Part::Database),
+            _ => false,
+        }
+    }
+
     /// Why it is not settled.
     #[must_use]
     pub const fn refused(&self) -> Option<&Refused> {
@@ -80,6 +98,7 @@ struct Inner {
     recent: Mutex<Recent>,
     in_hand: InHand,
     turns: Semaphore,
+    gate: Gate,
     runtime: Handle,
 }
 
@@ -101,6 +120,7 @@ impl Taker {
             recent: Mutex::default(),
             in_hand: InHand::default(),
             turns: Semaphore::new(TURNS),
+            gate: Gate::default(),
             runtime,
         }))
     }
@@ -118,11 +138,59 @@ impl Taker {
         disposition
     }
 
-    /// The same for the scan, which looks again every minute and says less.
+    /// Takes the objects of several hints, each once and [`TURNS`] at the same time.
+    pub async fn take_all(&self, mut hints: Vec<Hint>) -> Vec<(Hint, Disposition)> {
+        let mut known = HashSet::with_capacity(hints.len());
+        hints.retain(|hint| known.insert(hint.clone()));
+        drop(known);
+        let take = |hint: Hint| async {
+            let disposition = self.take(hint.clone()).await;
+            (hint, disposition)
+        };
+        stream::iter(hints).map(take).buffer_unordered(TURNS).collect().await
+    }
+
+    /// Takes the objects of one message, and tries again by itself what only an outage keeps from landing, until
+    /// that is over: a message given back would use up its deliveries. Whoever awaits keeps it from others.
+    pub async fn take_patiently(&self, hints: Vec<Hint>, outages: &Outages) -> Vec<Disposition> {
+        let (mut settled, mut left, mut waits) = (Vec::new(), hints, pauses());
+        loop {
+            self.until_open(outages).await;
+            for (hint, disposition) in self.take_all(std::mem::take(&mut left)).await {
+                if disposition.is_of_outage(outages) {
+                    left.push(hint);
+                } else {
+                    settled.push(disposition);
+                }
+            }
+            if left.is_empty() {
+                return settled;
+            }
+            sleep(waits.next().unwrap_or_default()).await;
+        }
+    }
+
+    /// Waits while nothing can be taken: landing is out, or the bucket does not answer.
+    pub async fn until_open(&self, outages: &Outages) {
+        self.0.gate.until_open(&self.0.bucket, outages).await;
+    }
+
+    /// The same as [`Taker::take`] for the scan, which looks again every minute and says less. Who no longer awaits
+    /// it ends it.
     pub(super) async fn take_listed(&self, hint: Hint) -> Disposition {
         let inner = Arc::clone(&self.0);
-        let taken = self.0.runtime.spawn(async move { inner.take(&hint).await }).await;
-        taken.unwrap_or_else(|error| later(format!("it was given up: {error}"), "it is tried again"))
+        let mut taking = JoinSet::new();
+        taking.spawn_on(async move { inner.take(&hint).await }, &self.0.runtime);
+        let disposition = match taking.join_next().await {
+            Some(Ok(disposition)) => disposition,
+            // what this object does to the program it does alone
+            Some(Err(error)) if error.is_panic() => later_alone(format!("it was given up: {error}"), REPORT),
+            Some(Err(_)) | None => later("the service is stopping", "it is tried again"),
+        };
+        if matches!(disposition, Disposition::Later { is_general: true, .. }) {
+            self.0.gate.shut();
+        }
+        disposition
     }
 }
 
@@ -154,7 +222,7 @@ impl Inner {
         match self.bucket.look(&path, None).await {
             Ok(found) => self.land(&path, name, &found, None).await,
             Err(Error::NotFound { .. }) => self.missing(&path, name, hint).await,
-            Err(error) => away(&error),
+            Err(error) => self.away(&error).await,
         }
     }
 
@@ -176,6 +244,10 @@ impl Inner {
                     tracing::debug!(error = %told(&error), key = hint.key, "the version is not there either")
                 }
             }
+        }
+        // nothing is there either where the bucket itself is gone
+        if !self.gate.answers(&self.bucket).await {
+            return later("the inbox bucket does not answer", AGAIN);
         }
         let problem = "the object is not there, and none of its name has landed since the event";
         let hint = "put it again; or, where somebody has withdrawn it, remove the event";
@@ -205,7 +277,7 @@ impl Inner {
         let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let bytes = match received {
             Ok(bytes) => bytes,
-            Err(_) if let Some(error) = &failed => return away(error),
+            Err(_) if let Some(error) = &failed => return self.away(error).await,
             Err(problem) if problem.is_for_ever() => {
                 return self.refuse(key, stand, problem.detail(), problem.help());
             }
@@ -228,10 +300,9 @@ impl Inner {
                 self.recent().note(key, stand.clone(), Fate::Landed(upload));
                 self.leave(path, &stand, upload).await
             }
-            Ok(Receipt { note: Note::Unread { problem, hint }, .. }) => later(problem, hint),
+            Ok(Receipt { note: Note::Unread { problem, hint }, .. }) => later_alone(problem, hint),
             Err(Unlanded::Refused(refused)) => Disposition::Later { refused, is_general: true },
             Err(Unlanded::Busy) => later("too many uploads wait to land", "it is tried again"),
-            Err(Unlanded::Silent) => later("landing has not answered", "it is tried again"),
             Err(Unlanded::Stopping) => later("the service is stopping", "it is tried again"),
         }
     }
@@ -248,6 +319,22 @@ impl Inner {
             }
         }
         Disposition::Landed(upload)
+    }
+
+    /// An object that cannot be read now. What the store says of one (a missing right, an archived class, a bad
+    /// request, a change meanwhile) is no reason to leave the others; that it answers nobody is.
+    async fn away(&self, error: &Error) -> Disposition {
+        let hint = match error {
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                "give the service the right to read, list and remove the objects of the inbox"
+            }
+            Error::Precondition { .. } => "it is tried again; a sender should put an object once",
+            _ => AGAIN,
+        };
+        let refused = Refused { problem: told(error).to_string(), hint: hint.to_owned() };
+        let has_answered = matches!(error, Error::Precondition { .. });
+        let is_general = !has_answered && !self.gate.answers(&self.bucket).await;
+        Disposition::Later { refused, is_general }
     }
 
     /// Notes that an object is not to be read again as it is.
@@ -268,6 +355,12 @@ fn later(problem: impl Into<String>, hint: impl Into<String>) -> Disposition {
     Disposition::Later { refused, is_general: true }
 }
 
+/// What says nothing of the others.
+fn later_alone(problem: impl Into<String>, hint: impl Into<String>) -> Disposition {
+    let refused = Refused { problem: problem.into(), hint: hint.into() };
+    Disposition::Later { refused, is_general: false }
+}
+
 fn never(problem: impl Into<String>, hint: impl Into<String>) -> Disposition {
     Disposition::Never(Refused { problem: problem.into(), hint: hint.into() })
 }
@@ -279,18 +372,4 @@ fn noting(failed: &Arc<Mutex<Option<Error>>>) -> impl Fn(Error) -> io::Error + S
         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         io::Error::other("the object could not be read to its end")
     }
-}
-
-/// An object that cannot be read now. What the store says of one (a missing right, an archived class, a change
-/// meanwhile) is no reason to leave the others; a store that is away is.
-fn away(error: &Error) -> Disposition {
-    let hint = match error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            "give the service the right to read, list and remove the objects of the inbox"
-        }
-        Error::Precondition { .. } => "it is tried again; a sender should put an object once",
-        _ => "it is tried again; look whether the object store can be reached",
-    };
-    let refused = Refused { problem: told(error).to_string(), hint: hint.to_owned() };
-    Disposition::Later { refused, is_general: matches!(error, Error::Generic { .. }) }
 }

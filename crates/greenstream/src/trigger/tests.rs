@@ -2,9 +2,9 @@
 //! what it is given.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use object_store::ObjectStoreExt;
@@ -13,7 +13,7 @@ use object_store::path::Path;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::bucket::{BLOCK, Bucket};
+use super::bucket::{BLOCK, Bucket, PIECE};
 use super::history::History;
 use super::take::Disposition;
 use super::{Bell, Hint, Posts, Taker, intake, scan};
@@ -21,6 +21,7 @@ use crate::change::{ChangeSet, Landed};
 use crate::config::UploadKeys;
 use crate::home::{Home, Layout};
 use crate::objects::flaky::{Fault, Flaky};
+use crate::outage::{Outages, Part};
 use crate::process::{Bytes, Note, Posted, Receipt, Refused};
 use crate::store::Store;
 use crate::web::Receiver;
@@ -50,21 +51,26 @@ impl World {
 
     /// Where requests for objects fare as `chance` says.
     fn failing(says: Says, bytes_max: u64, chance: impl Fn(&str) -> Fault + Send + Sync + 'static) -> World {
+        let (world, posts) = World::unserved(bytes_max, chance);
+        let notes = Arc::clone(&world.landed);
+        tokio::task::spawn_blocking(move || land(posts, says, &notes));
+        world
+    }
+
+    /// Where nobody lands what comes out of the second.
+    fn unserved(bytes_max: u64, chance: impl Fn(&str) -> Fault + Send + Sync + 'static) -> (World, Posts) {
         let folder = tempfile::tempdir().unwrap();
         drop(Home::open(folder.path(), "a test").unwrap());
         let layout = Home::look(folder.path()).unwrap();
         drop(Store::open(layout.database()).unwrap());
         let store = Arc::new(InMemory::new());
-        let landed = Arc::default();
         let (intake, posts) = intake(Bell::default());
         let keys = UploadKeys { free_bytes_min: 0, bytes_max, ..UploadKeys::default() };
         let receiver = Receiver::new(layout.fetching(), keys).unwrap();
         let bucket =
             Bucket::new(Arc::new(Flaky::new(&store, chance)), Some("meters".to_owned()), "inbox".into());
         let taker = Taker::new(bucket, intake, receiver, History::of(layout), Handle::current());
-        let notes = Arc::clone(&landed);
-        tokio::task::spawn_blocking(move || land(posts, says, &notes));
-        World { folder, store, taker, landed }
+        (World { folder, store, taker, landed: Arc::default() }, posts)
     }
 
     async fn put(&self, key: &str, content: &str) {
@@ -323,7 +329,9 @@ async fn an_object_that_changes_between_its_blocks_does_not_land_as_a_mixture() 
     world.put("inbox/a.csv", &several_blocks()).await;
     let found = world.taker.bucket().look(&path, None).await.unwrap();
     let mut blocks = world.taker.bucket().read(&found, None);
-    assert_eq!(blocks.try_next().await.unwrap().unwrap().len() as u64, BLOCK);
+    for _ in 0..BLOCK / PIECE as u64 {
+        assert_eq!(blocks.try_next().await.unwrap().unwrap().len(), PIECE);
+    }
     world.put("inbox/a.csv", &several_blocks().to_uppercase()).await;
     let error = blocks.try_next().await.unwrap_err();
     assert!(matches!(error, object_store::Error::Precondition { .. }), "{error}");
@@ -353,4 +361,135 @@ async fn what_the_body_of_a_stores_answer_says_is_not_told() {
     let later = world.taker.take(world.event("inbox/a.csv").await).await;
     let problem = &later.refused().unwrap().problem;
     assert!(problem.contains("AccessDenied") && !problem.contains("canary"), "{problem}");
+}
+
+/// Whether others are likely to meet what keeps an object from landing.
+async fn is_general(world: &World, key: &str) -> bool {
+    let hint = Hint { key: key.to_owned(), ..Hint::default() };
+    match world.taker.take(hint).await {
+        Disposition::Later { is_general, .. } => is_general,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_of_its_object_alone_where_the_store_answers_a_question() {
+    for (broken, of_all) in [(&["get"][..], false), (&["get", "head"], true), (&["get", "list"], true)] {
+        for fault in [Fault::Lost, Fault::Denied] {
+            let chance = move |request: &str| {
+                // a list is never refused in this store
+                let fault = if request == "list" { Fault::Lost } else { fault };
+                if broken.contains(&request) { fault } else { Fault::None }
+            };
+            let world = World::failing(lands, 1 << 20, chance);
+            world.put("inbox/a.csv", "a").await;
+            assert_eq!(is_general(&world, "inbox/a.csv").await, of_all, "{broken:?} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_goes_on_past_objects_that_only_their_own_storage_refuses() {
+    let world = World::failing(lands, 1 << 20, |request| match request {
+        "get" => Fault::Lost,
+        _ => Fault::None,
+    });
+    for number in 0..10 {
+        world.put(&format!("inbox/{number}.csv"), &number.to_string()).await;
+    }
+    let scanned = scan(&world.taker).await.unwrap();
+    assert_eq!((scanned.landed, scanned.waiting), (0, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_landing_could_not_read_is_tried_again_and_says_nothing_of_the_others() {
+    let says: Says = |_, _| Ok(Note::Unread { problem: "torn".to_owned(), hint: "send it again".to_owned() });
+    let world = World::new(says);
+    world.put("inbox/a.csv", "a").await;
+    assert!(!is_general(&world, "inbox/a.csv").await);
+    assert!(world.is_there("inbox/a.csv").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_held_through_an_outage_of_the_bucket_and_of_landing_and_not_given_back() {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&is_away);
+    let chance = move |_: &str| if seen.load(Ordering::SeqCst) { Fault::Lost } else { Fault::None };
+    let world = World::failing(lands, 1 << 20, chance);
+    world.put("inbox/a.csv", "a").await;
+    let outages = Arc::new(Outages::default());
+    let (taker, told) = (world.taker.clone(), Arc::clone(&outages));
+    let hints = ["inbox/a.csv", "inbox/missing.csv", "inbox/a.csv"];
+    let hints = hints.map(|key| Hint { key: key.to_owned(), ..Hint::default() }).to_vec();
+    let message = tokio::spawn(async move { taker.take_patiently(hints, &told).await });
+    let wait = || tokio::time::sleep(Duration::from_millis(500));
+    wait().await;
+    assert!(!message.is_finished(), "it is given back while the bucket is away");
+    let hear = || tokio::time::timeout(Duration::from_millis(100), world.taker.until_open(&outages));
+    assert!(hear().await.is_err(), "messages are received while the bucket is away");
+    outages.fail(Part::Landing, "full".to_owned(), "free some");
+    // who has just looked at landing still finds the bucket away
+    wait().await;
+    is_away.store(false, Ordering::SeqCst);
+    wait().await;
+    assert!(!message.is_finished() && world.landed().is_empty(), "it is taken while landing is out");
+    outages.works(Part::Landing);
+    let mut kinds: Vec<_> = message.await.unwrap().iter().map(kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["landed", "missing"], "equal hints are one");
+    assert!(hear().await.is_ok(), "the bucket answers again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_stops_the_listing_does_not_stop_the_messages() {
+    let world = World::new(lands);
+    let outages = Outages::default();
+    outages.fail(Part::Inbox, "a key has an empty part".to_owned(), "remove it");
+    tokio::time::timeout(Duration::from_secs(10), world.taker.until_open(&outages)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_no_longer_waits_for_an_object_leaves_nothing_behind() {
+    let (world, mut posts) = World::unserved(1 << 20, |_| Fault::None);
+    world.put("inbox/a.csv", "a").await;
+    let hint = world.event("inbox/a.csv").await;
+    let taker = world.taker.clone();
+    let waiting = tokio::spawn(async move { taker.take(hint).await });
+    let until = Instant::now() + Duration::from_secs(30);
+    let posted = loop {
+        assert!(Instant::now() < until, "it does not come to landing");
+        match posts.take().pop() {
+            Some(posted) => break posted,
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    waiting.abort();
+    while !posted.answer.is_closed() {
+        assert!(Instant::now() < until, "it is still waited for");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(world.is_there("inbox/a.csv").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_in_the_journal_has_landed_also_while_the_database_is_away() {
+    let world = World::new(lands);
+    let layout = world.layout();
+    let database = layout.database().clone();
+    let history = History::of(layout.clone());
+    let crate::store::Database::File(path) = &database else { panic!("{database:?}") };
+    std::fs::remove_file(path).unwrap();
+    std::fs::create_dir(path).unwrap();
+    assert!(history.has_landed("a.csv", None).await.is_err(), "nobody knows");
+    let mut landing = crate::landing::Landing::open(layout.landing_place().clone()).unwrap();
+    let incoming = crate::landing::Incoming {
+        source: crate::landing::Source::Bytes(b"a".to_vec()),
+        name: "a.csv".to_owned(),
+        feed: "default".to_owned(),
+        time_zone: None,
+        meter: None,
+        landed_at: crate::text::instant("2026-03-02T12:00:00Z").unwrap(),
+    };
+    landing.land(vec![incoming]).unwrap();
+    assert!(history.has_landed("a.csv", None).await.unwrap());
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use greenstream_core::{DAY, HOUR, Reason, Ts};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -77,9 +78,11 @@ pub fn newest(reader: &Reader) -> Result<Ts, Problem> {
     Ok(reader.horizon()?.plus(-1).max(Ts::from_micros(0)))
 }
 
-/// `/api/status`
-pub async fn status(State(places): State<Arc<Places>>) -> Result<Json<Value>, Problem> {
-    answer(places, |places| Ok(Json(places.status(&places.reader()?)?))).await
+/// `/api/status`; 503 with the outages alone where these are why the rest cannot be read.
+pub async fn status(State(places): State<Arc<Places>>) -> Result<(StatusCode, Json<Value>), Problem> {
+    let status = answer(places, |places| places.status_or_outages()).await?;
+    let is_whole = status.get("journal").is_some();
+    Ok((if is_whole { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(status)))
 }
 
 /// `/api/hours?to=&days=`: rows by UTC hour, flag and reason, in columns; null where not counted yet.

@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::problem::{
     BODY_SLOW, BODY_TRUNCATED, EVENT_TOO_LARGE, EVENT_UNFIT, INBOX_UNSET, OBJECT_GONE, OBJECT_REFUSED,
     OBJECT_WAITING, Problem,
 };
+use super::upload::ANSWER_TIME_MAX;
 use crate::process::Refused;
 use crate::trigger::{CloudEvent, Disposition, Hint, Taker, Unfit};
 
@@ -35,13 +35,13 @@ const REQUESTS_MAX: usize = 64;
 /// What the route needs.
 pub struct Events {
     taker: Option<Taker>,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
 }
 
 impl Events {
     /// Takes events to `taker`; without one there is no bucket that they could be about.
     pub fn new(taker: Option<Taker>) -> Events {
-        Events { taker, requests: Semaphore::new(REQUESTS_MAX) }
+        Events { taker, requests: Arc::new(Semaphore::new(REQUESTS_MAX)) }
     }
 }
 
@@ -77,26 +77,27 @@ impl Events {
         let Some(taker) = &self.taker else {
             return Err(INBOX_UNSET.because("the service has no inbox bucket"));
         };
-        let _turn =
-            self.requests.try_acquire().map_err(|_| OBJECT_WAITING.because("too many events are taken"))?;
+        let turn = Arc::clone(&self.requests)
+            .try_acquire_owned()
+            .map_err(|_| OBJECT_WAITING.because("too many events are taken"))?;
         let (head, body) = request.into_parts();
         let mode = Mode::of(&head.headers)?;
         let (hints, mut worst) = match timeout(BODY_TIME_MAX, read(body)).await {
             Err(_) => return Err(BODY_SLOW.because("the events did not come within a minute")),
             Ok(body) => mode.hints(&head.headers, body?)?,
         };
-        let mut taking = JoinSet::new();
-        for hint in hints {
-            let taker = taker.clone();
-            taking.spawn(async move {
-                let key = hint.key.clone();
-                (key, taker.take(hint).await)
-            });
-        }
-        while let Some(taken) = taking.join_next().await {
-            let (key, disposition) =
-                taken.map_err(|error| OBJECT_WAITING.because(format!("it was given up: {error}")))?;
-            worst = worse(worst, problem(&key, &disposition));
+        let taker = taker.clone();
+        // goes on where its sender has gone: a long object that was begun anew each time would never be whole
+        let taking = tokio::spawn(async move {
+            let _turn = turn;
+            taker.take_all(hints).await
+        });
+        let taken = timeout(ANSWER_TIME_MAX, taking)
+            .await
+            .map_err(|_| OBJECT_WAITING.because("the objects are being taken, and that lasts"))?
+            .map_err(|error| OBJECT_WAITING.because(format!("it was given up: {error}")))?;
+        for (hint, disposition) in taken {
+            worst = worse(worst, problem(&hint.key, &disposition));
         }
         worst.map_or(Ok(()), Err)
     }

@@ -6,12 +6,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 
-/// Gauges from the status: no label has more values than the contract has names.
+/// Gauges from the status: no label has more values than the contract has names. What the status does not have is
+/// not told, for 0 would say something.
 pub fn text(status: &Value) -> String {
     let mut registry = Registry::with_prefix("greenstream");
     let rows = |part: &str| number(status, &format!("/rows/{part}"));
-    let unbalanced = rows("all") - rows("stored") - rows("quarantined") - rows("superseded");
-    let outages = status["outages"].as_array().map_or(0, |outages| i64::try_from(outages.len()).unwrap_or(0));
+    let settled = || Some(rows("stored")? + rows("quarantined")? + rows("superseded")?);
+    let unbalanced = rows("all").zip(settled()).map(|(all, settled)| all - settled);
+    let outages = status["outages"].as_array().and_then(|outages| i64::try_from(outages.len()).ok());
     for (name, help, value) in [
         ("journal_entry", "Last entry of the journal", number(status, "/journal/entry")),
         (
@@ -40,6 +42,7 @@ pub fn text(status: &Value) -> String {
         ("outages", "Parts that cannot be used just now", outages),
         ("meters_known", "Meters with at least one row", number(status, "/meters")),
     ] {
+        let Some(value) = value else { continue };
         let gauge: Gauge = Gauge::default();
         gauge.set(value);
         registry.register(name, help, gauge);
@@ -67,8 +70,8 @@ fn add_volumes(status: &Value, registry: &mut Registry) {
     );
 }
 
-fn number(status: &Value, pointer: &str) -> i64 {
-    status.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+fn number(status: &Value, pointer: &str) -> Option<i64> {
+    status.pointer(pointer).and_then(Value::as_i64)
 }
 
 #[cfg(test)]
@@ -79,6 +82,15 @@ mod tests {
     fn rows_without_a_disposition_show_in_the_metrics() {
         let status = serde_json::json!({"rows": {"all": 10, "stored": 7, "quarantined": 1, "superseded": 1}});
         assert!(text(&status).contains("greenstream_rows_unaccounted 1\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_known_is_not_told_as_nothing() {
+        let text = text(&serde_json::json!({"outages": [{"part": "database"}]}));
+        assert!(text.contains("greenstream_outages 1\n"), "{text}");
+        for gauge in ["journal_entry", "rows_stored", "rows_unaccounted", "errors_open"] {
+            assert!(!text.contains(gauge), "{gauge}: {text}");
+        }
     }
 
     #[test]

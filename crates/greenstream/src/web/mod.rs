@@ -266,7 +266,7 @@ async fn ready(State(places): State<Arc<Places>>) -> Result<&'static str, Proble
 
 async fn metrics(State(places): State<Arc<Places>>) -> Result<Response, Problem> {
     answer(places, |places| {
-        let text = metrics::text(&places.status(&places.reader()?)?);
+        let text = metrics::text(&places.status_or_outages()?);
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
     })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::hours::Hours;
@@ -125,10 +125,21 @@ impl Places {
             Some(zone) => zone,
             None => Zone::look(self.layout.landing_place().clone())?,
         };
-        zone.refresh()?;
-        let mut status = crate::status::gather(reader, &zone, &self.layout)?;
+        let refreshed = zone.refresh();
+        // also where the store is away just now: it need not be read again from its begin
+        let zone = held.insert(zone);
+        refreshed?;
+        let mut status = crate::status::gather(reader, zone, &self.layout)?;
         status["outages"] = self.outages.json();
-        *held = Some(zone);
         Ok(status)
+    }
+
+    /// The same, or the outages alone where these are why it cannot be read: who watches the service is to hear of them.
+    pub fn status_or_outages(&self) -> Result<Value, Problem> {
+        let status = self.reader().and_then(|reader| self.status(&reader));
+        status.or_else(|problem| match self.outages.json() {
+            Value::Array(outages) if outages.is_empty() => Err(problem),
+            outages => Ok(json!({ "outages": outages })),
+        })
     }
 }

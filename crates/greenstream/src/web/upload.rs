@@ -1,12 +1,14 @@
 //! `PUT /v1/uploads/{name}`: takes an upload in and answers once it is on stable storage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Extension, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::digest::Digests;
 use super::problem::{BYTES_KNOWN, DISK_LOW, LANDING_BUSY, LANDING_FAILED, NAME_UNFIT, Problem, RANGE_UNFIT};
@@ -18,6 +20,8 @@ use crate::trigger::{Intake, Unlanded};
 
 /// The route; `{name}` is the name of the upload, percent-encoded.
 pub const ROUTE: &str = "/v1/uploads/{name}";
+/// The longest that a sender waits for the answer to what has come whole. Tests wait for its end.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(if cfg!(test) { 8 } else { 60 });
 /// The longest name in bytes: that of a file.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -63,15 +67,16 @@ impl Uploads {
             self.outages.fail(Part::Landing, problem.detail().to_owned(), "free some of the disk");
         }
         let bytes = received?;
-        self.intake.land(name, bytes).await.map_err(|unlanded| match unlanded {
+        // one that is given up here is not landed, unless landing has begun with it
+        let landed = timeout(ANSWER_TIME_MAX, self.intake.land(name, bytes))
+            .await
+            .map_err(|_| LANDING_BUSY.because("the upload has come whole, and landing has not answered"))?;
+        landed.map_err(|unlanded| match unlanded {
             Unlanded::Busy => busy(),
             Unlanded::Refused(refused) => {
                 LANDING_FAILED.because(format!("{}; {}", refused.problem, refused.hint))
             }
             Unlanded::Stopping => LANDING_FAILED.because("the service is stopping"),
-            Unlanded::Silent => {
-                LANDING_BUSY.because("the upload has come whole, and landing has not answered")
-            }
         })
     }
 }
@@ -104,8 +109,9 @@ fn answer(name: &str, receipt: &Receipt) -> Response {
             let known = format!("these bytes are upload {upload}, which landed under feed {feed}{zone}");
             return BYTES_KNOWN.because(known).into_response();
         }
-        // what could not be read has no receipt
-        Note::Unread { problem, .. } => return LANDING_FAILED.because(problem.as_str()).into_response(),
+        Note::Unread { problem, hint } => {
+            return LANDING_FAILED.because(format!("{problem}; {hint}")).into_response();
+        }
     };
     let (sha256, bytes) = (&receipt.sha256, receipt.bytes);
     let told = json!({ "upload": upload, "name": name, "sha256": sha256, "bytes": bytes, "status": word });
@@ -180,5 +186,16 @@ mod tests {
         drop(posts);
         assert_eq!(waiting.await.unwrap(), Some("landing_failed"));
         assert_eq!(take(uploads).await, Some("landing_busy"));
+    }
+
+    #[tokio::test]
+    async fn a_sender_is_told_that_landing_does_not_answer_and_nothing_of_it_lands_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let (uploads, mut posts) = uploads(folder.path());
+        let began = std::time::Instant::now();
+        assert_eq!(take(uploads).await, Some("landing_busy"));
+        assert!(began.elapsed() >= ANSWER_TIME_MAX);
+        let closed: Vec<_> = posts.take().iter().map(|posted| posted.answer.is_closed()).collect();
+        assert_eq!(closed, [true], "it may land still");
     }
 }

@@ -80,10 +80,32 @@ fn while_the_server_is_stopped_uploads_land_and_wait() {
     });
     eventually("the service says so", || (!service.get("/readyz").0.contains("200")).then_some(()));
     assert!(service.get("/").0.contains("503"));
+    // who watches the service hears why, and nothing that nobody can know just now
+    let (head, metrics) = service.get("/metrics");
+    assert!(head.contains("200") && metrics.contains("greenstream_outages 1\n"), "{head}{metrics}");
+    assert!(!metrics.contains("greenstream_journal_entry"), "{metrics}");
+    let (head, status) = service.get("/api/status");
+    assert!(head.contains("503") && status.contains("\"part\":\"database\""), "{head}{status}");
     server.resume();
     let uploads = u64::try_from(seconds).unwrap() + 1;
     resumes(&service, uploads);
     ends_whole(&home, service, uploads);
+}
+
+#[test]
+fn a_service_that_starts_while_the_server_is_away_waits_for_it() {
+    let server = Server::start();
+    let home = Home::new();
+    home.configure("greenstream.toml", &server.configuration("late"));
+    server.halt("immediate");
+    let service = home.serve();
+    send(&home, 0);
+    eventually("the service says so", || service.get("/readyz").0.contains("503").then_some(()));
+    assert!(service.get("/livez").0.contains("200"));
+    std::thread::sleep(Duration::from_secs(2));
+    server.resume();
+    resumes(&service, 1);
+    ends_whole(&home, service, 1);
 }
 
 #[test]

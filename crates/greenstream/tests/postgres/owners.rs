@@ -12,7 +12,7 @@ use crate::server::Server;
 
 pub fn place(server: &Server, schema: &str) -> Database {
     let url = format!("{}?schema={schema}", server.url);
-    Database::Server(Arc::new(Db::new(&url, None, None).unwrap()))
+    Database::Server(Arc::new(Db::new(&url, std::path::Path::new("."), None, None).unwrap()))
 }
 
 #[test]
@@ -92,9 +92,10 @@ fn whoever_waits_for_a_database_hears_that_another_has_it_and_when_it_is_free() 
     drop(Store::open(one).unwrap());
 }
 
-/// Four processes are told to take the same files into one home: each file is taken once, whoever does it.
+/// Four processes are told to take the same files into one home on a server, and take turns: each file is taken once,
+/// whoever does it. Four homes on one database are `tests/python/processes.py`.
 #[test]
-fn four_processes_on_one_database_lose_and_double_nothing() {
+fn four_processes_that_take_turns_at_a_home_lose_and_double_nothing() {
     let server = Server::start();
     let home = Home::new();
     home.configure("greenstream.toml", &(server.configuration("four") + "[sizes]\ncommit_rows = 1\n"));

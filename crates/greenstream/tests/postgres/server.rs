@@ -36,6 +36,13 @@ impl Server {
         (server, root)
     }
 
+    /// One that asks for a password, and that.
+    pub fn start_with_password() -> (Server, String) {
+        let server = Server::start_as(&["start", "--password"]);
+        let password = std::fs::read_to_string(server.folder.clone() + "/password").unwrap();
+        (server, password.trim().to_owned())
+    }
+
     fn start_as(args: &[&str]) -> Server {
         let said = script(args);
         let (folder, url) = said.trim().split_once(' ').unwrap();

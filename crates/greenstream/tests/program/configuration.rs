@@ -107,6 +107,38 @@ fn every_finding_is_told_with_its_place_and_its_way_out() {
 }
 
 #[test]
+fn what_every_command_would_refuse_is_found_by_the_level_of_meaning() {
+    for (text, place, way_out) in [
+        ("[store]\nreader_role = \"dashboards\"\n", "store", "set `url`, or remove the two"),
+        ("[store]\nurl = \"postgresql://a@db/m?schema=A\"\n", "store.url", "`schema=`"),
+        ("[store]\nurl = \"postgresql://a@db:port/m\"\n", "store.url", "postgresql://USER@HOST"),
+        (
+            "[store]\nurl = \"postgresql://a@db/m?sslmode=require&sslrootcert=nowhere.pem\"\n",
+            "store.url",
+            "PEM",
+        ),
+        // a folder is no inbox bucket: nobody would look whether a file is whole, or a link
+        ("[inbox]\nurl = \"file:///there\"\n", "inbox.url", "s3://"),
+        ("[landing]\nobject_lock_days = 30\n", "landing.object_lock_days", "[landing]"),
+        #[cfg(feature = "sqs")]
+        ("[trigger.sqs]\nqueue_url = \"https://sqs.example/1/q\"\n", "trigger.sqs.queue_url", "[inbox]"),
+        #[cfg(feature = "nats")]
+        ("[trigger.nats]\nurl = \"nats://127.0.0.1\"\n", "trigger.nats.url", "[inbox]"),
+    ] {
+        let home = Home::new();
+        home.configure("greenstream.toml", text);
+        for args in [&["check-config"][..], &["run", "--listen", "127.0.0.1:0"]] {
+            let done = home.run(args).exits(78).says(place).says(way_out);
+            assert_eq!(findings(&done), 1, "{text}: {done:?}");
+        }
+    }
+    let home = Home::new();
+    let url = ("GREENSTREAM__STORE__URL", "postgresql://gs:canary@127.0.0.1:1/meters");
+    let done = run(&home, &[url], &["check-config"]).exits(78).says(url.0).says("PGPASSWORD");
+    assert!(!format!("{done:?}").contains("canary"), "{done:?}");
+}
+
+#[test]
 fn a_secret_may_stand_in_the_environment_and_is_not_shown() {
     let home = Home::new();
     let url = ("GREENSTREAM__STORE__URL", "postgresql://gs:canary@127.0.0.1:1/meters?sslmode=disable");

@@ -258,6 +258,55 @@ fn secrets_are_told_nowhere() {
     }
 }
 
+/// Secrets of services that are asked over the network, none of which answers.
+#[test]
+fn secrets_of_services_that_are_away_are_told_nowhere() {
+    let home = Home::new();
+    let credentials = "-----BEGIN NATS USER JWT-----\ncanary\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\ncanary\n------END USER NKEY SEED------\n";
+    let mut text =
+        "[store]\nurl = \"postgresql://a@127.0.0.1:1/m\"\npassword_file = \"password\"\n".to_owned();
+    if cfg!(all(feature = "s3", feature = "sqs", feature = "nats")) {
+        text += "[objects]\nendpoint = \"http://127.0.0.1:1\"\nregion = \"eu-central-1\"\nretries_max = 0\nrequest_seconds = 1\n\
+            [inbox]\nurl = \"s3://bucket\"\n[landing]\nurl = \"s3://bucket/landing\"\n\
+            [trigger.sqs]\nqueue_url = \"http://127.0.0.1:1/1/q\"\n\
+            [trigger.nats]\nurl = \"nats://127.0.0.1:1\"\ncredentials_file = \"nats.creds\"\n";
+    }
+    home.configure("greenstream.toml", &text);
+    home.configure("password", "canary-of-the-database\n");
+    home.configure("nats.creds", credentials);
+    let secrets = [
+        ("PGPASSWORD", "canary-of-the-variable"),
+        ("AWS_ACCESS_KEY_ID", "canaryid"),
+        ("AWS_SECRET_ACCESS_KEY", "canary-of-the-key"),
+        ("AWS_SESSION_TOKEN", "canary-of-the-session"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "canary"),
+    ];
+    for variables in [&secrets[..], &secrets[1..]] {
+        let command = |args: &[&str]| {
+            let mut command = home.command(args);
+            command.env("GREENSTREAM_LOG", "trace").envs(variables.iter().copied());
+            command
+        };
+        for args in [
+            &["check-config"][..],
+            &["check-config", "--json"],
+            &["check-config", "--level", "reachability"],
+            &["status"],
+            &["export", "readings"],
+        ] {
+            let output = command(args).output().unwrap();
+            holds_no_secret(&format!("{args:?}"), &[output.stdout, output.stderr].concat());
+        }
+        let service = Home::serve_by(command(&["run", "--listen", "127.0.0.1:0"]));
+        for path in ["/readyz", "/api/status", "/metrics", "/"] {
+            holds_no_secret(path, service.get(path).1.as_bytes());
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let (_, said) = service.terminate();
+        holds_no_secret("the service's log", said.as_bytes());
+    }
+}
+
 #[test]
 fn a_configuration_that_is_wrong_tells_no_secret_either() {
     let home = Home::new();

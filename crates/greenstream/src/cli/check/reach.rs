@@ -16,7 +16,7 @@ use crate::objects::{self, Place};
 use crate::outage::free_bytes;
 use crate::process::with_causes;
 use crate::store::Store;
-use crate::{text, web};
+use crate::{text, trigger, web};
 
 /// Who has not answered by then is away.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -62,11 +62,7 @@ static CHECKS: [Check; 10] = [
     },
     Check { service: "database", place: |asked| named(&asked.file().store.url), ask: database },
     Check { service: "queue", place: |asked| named(&asked.file().trigger.sqs.queue_url), ask: queue },
-    Check {
-        service: "stream",
-        place: |asked| named(&asked.file().trigger.nats.url),
-        ask: |asked| address(asked.file().trigger.nats.url.as_ref(), 4222),
-    },
+    Check { service: "stream", place: |asked| named(&asked.file().trigger.nats.url), ask: stream },
 ];
 
 /// The webhook is asked like the others, but its address is never shown.
@@ -212,7 +208,6 @@ fn objects(asked: &Asked, address: &Option<Address>) -> Result<String, Wrong> {
 /// A server: that it lets us in as the program would go in, with its certificate, user and schema. One that takes
 /// the connection and then says nothing is away, too.
 fn database(asked: &Asked) -> Result<String, Wrong> {
-    address(asked.file().store.url.as_ref(), 5432)?;
     let failed = |error: ConfigError| wrong(error.to_string(), error.hint.clone());
     let Some(place) = asked.meaning.config.database().map_err(failed)? else { return Ok(String::new()) };
     let (send, answer) = mpsc::channel();
@@ -228,10 +223,24 @@ fn database(asked: &Asked) -> Result<String, Wrong> {
     }
 }
 
+/// The queue: that it is there and lets us in.
 fn queue(asked: &Asked) -> Result<String, Wrong> {
     let keys = &asked.file().trigger.sqs;
     let place = keys.endpoint.as_ref().or(keys.queue_url.as_ref());
-    address(place, place.map_or(443, http_port))
+    address(place, place.map_or(443, http_port))?;
+    let hint =
+        "look at `[trigger.sqs]`, the region, the credentials and their right `sqs:GetQueueAttributes`";
+    trigger::ask_sqs(&asked.meaning.config, ANSWER_TIME_MAX).map_err(|problem| wrong(problem, hint))?;
+    Ok("is there and lets us in".to_owned())
+}
+
+/// A NATS server: that it lets us in and has the stream.
+fn stream(asked: &Asked) -> Result<String, Wrong> {
+    address(asked.file().trigger.nats.url.as_ref(), 4222)?;
+    let hint =
+        "look at `[trigger.nats]`, the credentials, and whether the server has JetStream and the stream";
+    trigger::ask_nats(&asked.meaning.config, ANSWER_TIME_MAX).map_err(|problem| wrong(problem, hint))?;
+    Ok("lets us in, and has the stream".to_owned())
 }
 
 fn http_port(address: &Address) -> u16 {

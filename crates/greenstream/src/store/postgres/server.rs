@@ -1,6 +1,7 @@
 //! Which server, which database, which schema: what the configuration's `[store]` says.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,11 +55,17 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// The server of a URL such as `postgresql://USER@HOST:PORT/DATABASE?sslmode=require`.
+    /// The server of a URL such as `postgresql://USER@HOST:PORT/DATABASE?sslmode=require`. The names of files in it
+    /// start in the folder `beside`.
     ///
     /// # Errors
     /// [`ServerError`]; never says the password.
-    pub fn new(url: &str, password: Option<&str>, reader_role: Option<&str>) -> Result<Server, ServerError> {
+    pub fn new(
+        url: &str,
+        beside: &Path,
+        password: Option<&str>,
+        reader_role: Option<&str>,
+    ) -> Result<Server, ServerError> {
         let (url, own) = own_options(url)?;
         let mut config =
             Config::from_str(&url).map_err(|error| ServerError::Url(crate::process::with_causes(&error)))?;
@@ -70,7 +77,8 @@ impl Server {
         }
         let shown = shown(&config);
         let wanted = config.get_ssl_mode() == SslMode::Require;
-        let tls = wanted.then(|| tls::trusting(own.root_file.as_deref())).transpose()?;
+        let root_file = own.root_file.map(|file| beside.join(file));
+        let tls = wanted.then(|| tls::trusting(root_file.as_deref())).transpose()?;
         config.ssl_mode(if wanted { SslMode::Require } else { SslMode::Disable });
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
@@ -196,9 +204,13 @@ mod tests {
     #[test]
     fn a_schema_is_a_plain_name() {
         let schema = |name: &str| {
-            Server::new(&format!("postgresql://a@b/c?schema={name}"), None, None).map(|server| server.schema)
+            Server::new(&format!("postgresql://a@b/c?schema={name}"), Path::new("."), None, None)
+                .map(|server| server.schema)
         };
-        assert_eq!(Server::new("postgresql://a@b/c", None, None).unwrap().schema, "greenstream");
+        assert_eq!(
+            Server::new("postgresql://a@b/c", Path::new("."), None, None).unwrap().schema,
+            "greenstream"
+        );
         assert_eq!(schema("two_2").unwrap(), "two_2");
         for name in ["", "2", "A", "a-b", "a;b", "a\"b", &"a".repeat(41)] {
             assert!(matches!(schema(name), Err(ServerError::Schema(_))), "{name}");

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -15,12 +16,13 @@ use rustls::{ClientConfig, RootCertStore};
 use super::server::ServerError;
 
 /// Whom to trust: the system's certificates and those of a file.
-pub(super) fn trusting(root_file: Option<&str>) -> Result<ClientConfig, ServerError> {
+pub(super) fn trusting(root_file: Option<&Path>) -> Result<ClientConfig, ServerError> {
     let mut roots = RootCertStore::empty();
     // a system without any is no fault where a file has some
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = root_file {
-        let failed = |problem: String| ServerError::Certificates { file: file.to_owned(), problem };
+        let failed =
+            |problem: String| ServerError::Certificates { file: file.display().to_string(), problem };
         let opened = File::open(file).map_err(|error| failed(error.to_string()))?;
         for certificate in CertificateDer::pem_reader_iter(BufReader::new(opened)) {
             let certificate = certificate.map_err(|error| failed(error.to_string()))?;

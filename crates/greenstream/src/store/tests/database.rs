@@ -26,7 +26,7 @@ impl Database {
     pub fn new(folder: &Path) -> Database {
         let Some(url) = server() else { return Database::in_file(folder) };
         let schema = format!("t_{:016x}", fastrand::u64(..));
-        let server = Server::new(&format!("{url}?schema={schema}"), None, None).unwrap();
+        let server = Server::new(&format!("{url}?schema={schema}"), Path::new("."), None, None).unwrap();
         Database { place: Place::Server(Arc::new(server)), admin: Some((url, schema)) }
     }
 
