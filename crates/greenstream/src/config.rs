@@ -255,7 +255,7 @@ fn milliwatts(key: &str, kw: f64) -> Result<i64, ConfigError> {
     Err(ConfigError::new(
         ConfigProblem::Value,
         key,
-        format!("{kw} kW is no power"),
+        format!("{kw:e} kW is no power"),
         "give a number of kW between -1e12 and 1e12",
     ))
 }

@@ -16,7 +16,7 @@ use crate::landing::{Error as LandingError, Zone};
 use crate::objects::{Error as ObjectsError, Place};
 pub use crate::process::with_causes;
 use crate::process::{ProcessError, Service};
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Database, Reader, Store, StoreError};
 use crate::trigger::TriggerError;
 use crate::web::ServeError;
 
@@ -205,6 +205,22 @@ pub fn check_landed(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
+/// There is no database: nothing has landed, or what has landed is to be worked on again.
+fn unfilled(cli: &Cli, database: &Database) -> Failure {
+    match zone(cli) {
+        Ok(zone) if !zone.uploads().is_empty() => Failure::new(
+            Code::HomeEmpty,
+            format!(
+                "{} uploads have landed in the home {}, and the database {database} has nothing of them",
+                zone.uploads().len(),
+                cli.home.display()
+            ),
+            "`greenstream rebuild` fills it; or name another database in `[store]`",
+        ),
+        _ => empty(cli),
+    }
+}
+
 fn empty(cli: &Cli) -> Failure {
     Failure::new(
         Code::HomeEmpty,
@@ -236,7 +252,7 @@ pub fn placed(cli: &Cli) -> Result<Layout, Failure> {
 pub fn reader(cli: &Cli) -> Result<Reader, Failure> {
     let layout = look(cli)?;
     if !Store::is_at(layout.database())? {
-        return Err(empty(cli));
+        return Err(unfilled(cli, layout.database()));
     }
     Ok(Store::reader(layout.database())?)
 }

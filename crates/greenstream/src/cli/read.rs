@@ -125,15 +125,21 @@ pub fn status(cli: &Cli) -> Result<ExitCode, Failure> {
     }
     let number = |pointer: &str| count(status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
     println!("home          {}", cli.home.display());
-    for (what, part) in [("landing zone ", "landing"), ("archive      ", "archive")] {
+    for (what, part, usual) in [
+        ("landing zone ", "landing", "landing"),
+        ("server       ", "database", "greenstream.db"),
+        ("archive      ", "archive", "archive"),
+    ] {
         let place = text(&status, &format!("/places/{part}"));
-        if place != cli.home.join(part).display().to_string() {
+        if place != cli.home.join(usual).display().to_string() {
             println!("{what} {place}");
         }
     }
     let free = |part: &str| match status.pointer(&format!("/free_bytes/{part}")).and_then(Value::as_u64) {
         Some(bytes) => format!("{part} {} MB", count(bytes / 1_000_000)),
-        None if text(&status, &format!("/places/{part}")).contains("://") => format!("{part} (a bucket)"),
+        None if text(&status, &format!("/places/{part}")).contains("://") => {
+            format!("{part} ({})", if part == "database" { "a server" } else { "a bucket" })
+        }
         None => format!("{part} unknown"),
     };
     println!("free          {}", ["inbox", "landing", "database", "archive"].map(free).join(", "));

@@ -99,12 +99,19 @@ pub fn told(error: &StoreError) -> Told {
     Told::new(&format!("{before}{code}"))
 }
 
+/// Whether it failed to ask this machine for its role's credentials, as who has none of its own does.
+fn asks_the_machine(error: &StoreError) -> bool {
+    let text = error.to_string();
+    ["//169.254.", "//metadata.google.internal"].iter().any(|host| text.contains(host))
+}
+
 impl Error {
     pub(super) fn store(action: &'static str, object: String, source: &StoreError) -> Error {
         let kind = match source {
             StoreError::NotFound { .. } => Kind::Missing,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => Kind::Denied,
             StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => Kind::Unsupported,
+            StoreError::Generic { .. } if asks_the_machine(source) => Kind::Denied,
             _ => Kind::Away,
         };
         Error::Store { action, object, kind, source: told(source) }
@@ -193,6 +200,23 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_store_answers_is_told_by_its_kind_and_its_way_out() {
+        let generic = |text: &str| StoreError::Generic { store: "S3", source: text.into() };
+        let missing = StoreError::NotFound { path: "a".into(), source: "<Error/>".into() };
+        let alone =
+            "Error performing PUT http://169.254.169.254/latest/api/token in 2s - operation timed out";
+        for (error, kind, way_out) in [
+            (generic("error sending request"), Kind::Away, "the network"),
+            (generic(alone), Kind::Denied, "credentials"),
+            (missing, Kind::Missing, "the prefix"),
+        ] {
+            let error = Error::store("list", "s3://b/".to_owned(), &error);
+            assert_eq!(error.kind(), Some(kind));
+            assert!(error.hint().contains(way_out), "{error}");
+        }
+    }
 
     #[test]
     fn what_a_store_says_is_one_short_line_without_signed_parts() {
