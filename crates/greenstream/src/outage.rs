@@ -112,6 +112,8 @@ struct State {
 pub struct Outages {
     state: Mutex<State>,
     stopping: AtomicBool,
+    /// Whether the home is being opened, so that nobody takes anything.
+    opening: AtomicBool,
 }
 
 impl Outages {
@@ -218,12 +220,21 @@ impl Outages {
     #[must_use]
     pub fn unready(&self) -> Option<String> {
         let state = self.state();
-        let needed = |part: &Part| matches!(part, Part::Landing | Part::Database);
+        let opening = self.opening.load(Ordering::SeqCst);
+        let needed = |part: &Part| opening || matches!(part, Part::Landing | Part::Database);
         let lines = state.now.iter().filter(|(part, _)| needed(part)).map(|(part, episode)| {
             format!("{}: {}; {}", part.cannot(), text::escaped(&episode.problem), episode.hint)
         });
         let lines: Vec<_> = lines.collect();
+        if opening && lines.is_empty() {
+            return Some("the home is being opened".to_owned());
+        }
         (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// Says whether the home is being opened: nothing is taken until it is, whatever part is out of order.
+    pub fn opens(&self, opening: bool) {
+        self.opening.store(opening, Ordering::SeqCst);
     }
 
     /// Ends every pause: who fails from here on gives up, and what has landed waits for the next start.

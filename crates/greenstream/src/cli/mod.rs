@@ -1,8 +1,9 @@
 //! The command line: one binary, `greenstream`, as `docs/spec/contract.md` names its commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod accept;
@@ -62,13 +63,26 @@ struct Cli {
     )]
     home: PathBuf,
     /// The configuration file [default: greenstream.toml in the home folder].
-    #[arg(long, global = true, env = "GREENSTREAM_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "GREENSTREAM_CONFIG",
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
+        value_name = "FILE"
+    )]
     config: Option<PathBuf>,
     /// Print JSON instead of tables (reading commands).
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// The configuration file that was named; an empty variable names none, as everywhere.
+    fn config(&self) -> Option<&Path> {
+        self.config.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
 }
 
 #[derive(Subcommand, Debug)]

@@ -151,7 +151,7 @@ pub fn config(cli: &Cli) -> Result<Config, Failure> {
 /// Where the configuration is, or would be in the home; a file that somebody names is to be there.
 pub fn config_file(cli: &Cli) -> Result<PathBuf, Failure> {
     let path = config_path(cli);
-    if cli.config.is_some() && !path.exists() {
+    if cli.config().is_some() && !path.exists() {
         return Err(Failure::new(
             Code::ConfigFile,
             "there is no such configuration file",
@@ -164,7 +164,7 @@ pub fn config_file(cli: &Cli) -> Result<PathBuf, Failure> {
 
 /// Where the configuration is (or would be).
 pub fn config_path(cli: &Cli) -> PathBuf {
-    cli.config.clone().unwrap_or_else(|| cli.home.join("greenstream.toml"))
+    cli.config().map_or_else(|| cli.home.join("greenstream.toml"), Path::to_owned)
 }
 
 /// Where the home's own profiles are (or would be).

@@ -16,7 +16,7 @@ use crate::store::Store;
 /// Writes the configuration that the journal has into a home that holds a landing zone and nothing else, and
 /// says so. Keys that decide no verdict (sizes, alerts, address) are not in the journal.
 pub fn configuration(cli: &Cli) -> Result<(), Failure> {
-    if cli.config.is_some() || !is_bare(&cli.home) || has_server(cli) {
+    if cli.config().is_some() || !is_bare(&cli.home) || has_server(cli) {
         return Ok(());
     }
     let zone = Zone::look(&cli.home.join("landing"))?;

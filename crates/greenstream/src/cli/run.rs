@@ -65,7 +65,8 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
         Ok(service) => First::owned(service),
         Err(error) if is_shared && error.is_elsewhere() => First::Turn(Turn::StandsBy),
         // what comes lands meanwhile
-        Err(error) if is_shared && error.part() == Part::Database && is_away(&home, &error) => {
+        Err(error) if is_shared && error.part() != Part::Landing && is_away(&home, &error) => {
+            outages.fail(error.part(), open::with_causes(&error), &error.hint());
             First::Turn(Turn::StandsBy)
         }
         Err(error) if is_away(&home, &error) => First::Failed(error),
@@ -164,7 +165,7 @@ impl First {
 }
 
 /// Whether a part that is asked over the network cannot be used just now: it comes back without anybody's help, which
-/// nobody knows of a folder.
+/// nobody knows of a folder, or of a server that does not let us in.
 fn is_away(home: &Home, failed: &ProcessError) -> bool {
     let is_remote = match failed.part() {
         Part::Database => matches!(home.database(), Database::Server(_)),
@@ -172,7 +173,7 @@ fn is_away(home: &Home, failed: &ProcessError) -> bool {
         Part::Archive => home.archive_place().bucket().is_some(),
         Part::Inbox => false,
     };
-    is_remote && failed.is_transient()
+    is_remote && failed.is_transient() && !failed.asks_for_settings()
 }
 
 /// Whether this process owns the database.
@@ -225,7 +226,15 @@ impl Anew<'_> {
     }
 
     /// Opens the home again and again until that succeeds, or what is wrong does not pass.
-    fn open(&mut self, mut failed: ProcessError, lasted: Duration) -> Result<Turn, Failure> {
+    fn open(&mut self, failed: ProcessError, lasted: Duration) -> Result<Turn, Failure> {
+        let outages = &self.served.outages;
+        outages.opens(true);
+        let opened = self.try_to_open(failed, lasted);
+        outages.opens(false);
+        opened
+    }
+
+    fn try_to_open(&mut self, mut failed: ProcessError, lasted: Duration) -> Result<Turn, Failure> {
         let Served { home, config, outages, .. } = self.served;
         if lasted > STEADY {
             (self.pauses, self.damages) = (Box::new(pauses()), 0);
@@ -246,7 +255,13 @@ impl Anew<'_> {
             if !self.pauses.next().is_some_and(|pause| outages.pause(pause)) {
                 return Err(failed.into());
             }
-            match open_judged(home, config, outages, SOON, self.since) {
+            let mut opened = open_judged(home, config, outages, SOON, self.since);
+            if !home.layout().is_shared() && opened.as_ref().is_err_and(ProcessError::is_held) {
+                // another machine's process has it, which is no outage
+                self.works(false);
+                opened = open_when_free(home, config, outages);
+            }
+            match opened {
                 Ok(service) => return Ok(Turn::Owns(Box::new(service))),
                 Err(error) if self.stands_by(&error) => return Ok(Turn::StandsBy),
                 Err(error) => failed = error,

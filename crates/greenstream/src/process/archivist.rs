@@ -83,7 +83,7 @@ impl Archivist {
             retry: None,
             outages,
             // whoever had the archive before may have left some
-            vacuum_at: Some(Instant::now()),
+            vacuum_at: Some(Instant::now() + Duration::from_secs(config.archive.lag_seconds.max(1))),
         })
     }
 

@@ -88,6 +88,22 @@ impl ProcessError {
         matches!(self, ProcessError::Store(error) if error.is_elsewhere())
     }
 
+    /// Whether another process has the database just now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self, ProcessError::Store(error) if error.is_held())
+    }
+
+    /// Whether somebody has to correct a setting, or a folder of this machine, before it helps to try again.
+    #[must_use]
+    pub fn asks_for_settings(&self) -> bool {
+        match self {
+            ProcessError::Store(error) => error.asks_for_settings(),
+            ProcessError::Io { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The same, or, where a database seems to be damaged, what the system says when the file is read: a disk
     /// that fails to read may mend, damage does not.
     #[must_use]

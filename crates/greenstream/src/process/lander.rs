@@ -164,7 +164,7 @@ impl<'a, O: Onward> Lander<'a, O> {
         given: &Given,
     ) -> Result<Vec<Note>, ProcessError> {
         let at = clock::now();
-        let mut names = Vec::new();
+        let (mut names, mut can_tell) = (Vec::new(), true);
         let incoming: Vec<Incoming> = sources
             .into_iter()
             .map(|(source, name)| {
@@ -172,26 +172,30 @@ impl<'a, O: Onward> Lander<'a, O> {
                 let fitting = || self.rules.feed_for(&name, default_feed, || head_of(&source)).to_owned();
                 let feed = given.feed.clone().unwrap_or_else(fitting);
                 let meter = self.rules.meter_from_name(&feed, &name);
-                names.push((name.clone(), feed.clone(), meter.clone()));
+                let is_offered_again = matches!(source, Source::Inbox(_));
+                names.push((name.clone(), feed.clone(), meter.clone(), is_offered_again));
                 Incoming { source, name, feed, time_zone: given.time_zone.clone(), meter, landed_at: at }
             })
             .collect();
         let landed = self.landing.land(incoming)?;
         self.hand_on()?;
         let mut notes = Vec::with_capacity(landed.len());
-        for (landed, (name, feed, meter)) in landed.into_iter().zip(names) {
+        for (landed, (name, feed, meter, is_offered_again)) in landed.into_iter().zip(names) {
             notes.push(match landed {
                 Landed::New { upload, .. } => Note::Landed(upload),
                 Landed::Delivered { upload } => {
                     self.onward.delivery(upload, name, at)?;
                     Note::Known(upload)
                 }
-                Landed::Refused { upload, feed: held, time_zone } => match self.onward.is_dead(upload)? {
+                Landed::Refused { upload, feed: held, time_zone } => match self.is_dead(upload, &mut can_tell)? {
                     Some(true) => {
                         let body = RetryBody { upload, feed, time_zone: given.time_zone.clone(), meter };
                         self.landing.append(vec![(at, Body::Retry(body))])?;
                         self.hand_on()?;
-                        self.onward.delivery(upload, name, at)?;
+                        // a file of the inbox stays, and is known when it is offered again
+                        if !is_offered_again {
+                            self.onward.delivery(upload, name, at)?;
+                        }
                         Note::Retried(upload)
                     }
                     Some(false) => Note::Refused { upload, feed: held, time_zone },
@@ -208,6 +212,13 @@ impl<'a, O: Onward> Lander<'a, O> {
             });
         }
         Ok(notes)
+    }
+
+    /// Whether an upload is a dead letter, as far as somebody can tell: of a group one waits to be told that nobody can.
+    fn is_dead(&self, upload: u32, can_tell: &mut bool) -> Result<Option<bool>, ProcessError> {
+        let told = if *can_tell { self.onward.is_dead(upload)? } else { None };
+        *can_tell = told.is_some();
+        Ok(told)
     }
 
     /// Lands files of the inbox, after those that could not land before. A full disk refuses files, not the

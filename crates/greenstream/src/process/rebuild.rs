@@ -230,7 +230,7 @@ fn settle(database: &Path) -> Result<(), ProcessError> {
 pub(super) fn clear_leftovers(home: &Layout) -> Result<(), ProcessError> {
     let archive = local(home);
     match clear(&home.database().beside(), &beside(&archive)) {
-        Err(ProcessError::Store(error)) if error.is_held() => {
+        Err(error) if error.is_held() => {
             tracing::warn!("what a rebuild has made is left alone, for another process has it");
         }
         cleared => cleared?,

@@ -111,12 +111,12 @@ impl StandBy {
 /// Opens a home as soon as no other process has its database.
 ///
 /// # Errors
-/// As [`open_judged`]; never that another process has the database.
+/// As [`open_judged`]; that another process has the database only where the service is to stop.
 pub fn open_when_free(home: &Home, config: &Config, outages: &Arc<Outages>) -> Result<Service, ProcessError> {
     let mut is_told = false;
     loop {
         match open_judged(home, config, outages, WAIT, None) {
-            Err(ProcessError::Store(error)) if error.is_held() => {
+            Err(error) if error.is_held() && !outages.is_stopping() => {
                 if !std::mem::replace(&mut is_told, true) {
                     tracing::warn!("{}; waiting for it to end", with_causes(&error));
                 }

@@ -199,6 +199,15 @@ impl StoreError {
         }
     }
 
+    /// Whether the server is not asked, or does not let us in, for want of a setting that somebody has to correct.
+    #[must_use]
+    pub fn asks_for_settings(&self) -> bool {
+        match self {
+            StoreError::Postgres { source: PostgresFault::Server(error), .. } => is_of_settings(error),
+            _ => false,
+        }
+    }
+
     /// Whether another process is the database's owner just now, for which one can wait.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -224,6 +233,17 @@ impl StoreError {
             _ => None,
         }
     }
+}
+
+/// Whether a server could not be asked for what the program was told of it: a password that is missing, a certificate
+/// that nobody trusts, a server without encryption.
+fn is_of_settings(error: &postgres::Error) -> bool {
+    let text = crate::process::with_causes(error);
+    let begins =
+        ["invalid configuration", "authentication error"].iter().any(|begin| text.starts_with(begin));
+    begins
+        || text.starts_with("error performing TLS handshake")
+            && (text.contains("certificate") || text.contains("support TLS"))
 }
 
 /// Classes of the server's errors that pass by themselves: connection, transaction (deadlock), resources,

@@ -1,5 +1,5 @@
-//! Whether objects can be taken at all just now. While they cannot, no trigger receives messages: each would use
-//! up its deliveries in vain.
+//! Whether objects can be taken at all just now. While they cannot, nothing is received from a queue: each message
+//! would use up its deliveries in vain.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +12,9 @@ use crate::outage::{Outages, Part, pauses};
 
 /// How often who waits for the landing zone looks.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// So long an answer holds where nothing has failed since that others are likely to meet.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// What the triggers of one inbox know of it together.
 #[derive(Default)]
@@ -49,6 +52,17 @@ impl Gate {
         answer.is_ok()
     }
 
+    async fn has_answered_lately(&self) -> bool {
+        self.asked.lock().await.is_some_and(|(at, answered)| answered && at.elapsed() < FRESH)
+    }
+
+    /// Waits until something keeps all objects from being taken, as far as is known without asking.
+    pub async fn until_in_doubt(&self, outages: &Outages) {
+        while !self.is_shut.load(Ordering::SeqCst) && !outages.is_out(Part::Landing) {
+            sleep(LOOK).await;
+        }
+    }
+
     /// Waits while nothing can land.
     pub async fn until_landing(outages: &Outages) {
         while outages.is_out(Part::Landing) {
@@ -63,8 +77,9 @@ impl Gate {
         let mut waits = pauses();
         loop {
             Gate::until_landing(outages).await;
-            let is_in_doubt = self.is_shut.load(Ordering::SeqCst) || outages.is_out(Part::Inbox);
-            if !is_in_doubt {
+            let is_shut = self.is_shut.load(Ordering::SeqCst);
+            // one key that stops the listing is such an outage, and may last for weeks
+            if !is_shut && (!outages.is_out(Part::Inbox) || self.has_answered_lately().await) {
                 return;
             }
             // what fails from here on shuts it again

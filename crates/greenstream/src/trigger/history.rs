@@ -58,12 +58,13 @@ impl History {
             Some(zone) => zone,
             None => Zone::look(self.layout.landing_place().clone())?,
         };
-        zone.refresh()?;
+        let refreshed = zone.refresh();
+        // also where the store is away just now: it need not be read again from its begin
+        let zone = held.insert(zone);
+        refreshed?;
         let of_name = |upload: &crate::landing::UploadEntry| {
             &*upload.name == name && since.is_none_or(|since| upload.landed_at >= since)
         };
-        let found = zone.uploads().iter().any(of_name);
-        *held = Some(zone);
-        Ok(found)
+        Ok(zone.uploads().iter().any(of_name))
     }
 }

@@ -33,6 +33,8 @@ const MISSING_MAX: i64 = 5;
 const BEAT_MIN: Duration = Duration::from_secs(1);
 /// A consumer that was read for so long works, also where it has no message.
 const STEADY: Duration = Duration::from_secs(10);
+/// How long an outage may keep a message from the other processes of the consumer, who may not have it.
+const HOLD_MAX: Duration = Duration::from_secs(300);
 
 /// Messages as they come, and how often the server hears that one is still in hand.
 struct Coming {
@@ -45,6 +47,7 @@ struct Coming {
 pub async fn keep_receiving(url: &str, keys: &NatsKeys, taker: &Taker, outages: &Arc<Outages>) {
     let (mut waits, mut is_away, mut in_hand) = (pauses(), false, JoinSet::new());
     loop {
+        taker.until_open(outages).await;
         let problem = match open(url, keys).await {
             Ok(coming) => {
                 let works = || {
@@ -53,7 +56,10 @@ pub async fn keep_receiving(url: &str, keys: &NatsKeys, taker: &Taker, outages: 
                     }
                     waits = pauses();
                 };
-                receive(coming, (taker, outages), &mut in_hand, works).await
+                match receive(coming, (taker, outages), &mut in_hand, works).await {
+                    Some(problem) => problem,
+                    None => continue,
+                }
             }
             Err(problem) => problem,
         };
@@ -102,18 +108,24 @@ async fn stream(url: &str, keys: &NatsKeys) -> Result<jetstream::stream::Stream,
     jetstream::new(client).get_stream(&keys.stream).await.map_err(|error| error.to_string())
 }
 
-/// Receives until the stream breaks, and says why it did. `works` hears of the first message, or of none for a while.
+/// Receives until the stream breaks, and says why it did; or until nothing can be taken, so that others get the
+/// messages. `works` hears of the first message, or of none for a while.
 async fn receive(
     coming: Coming,
     (taker, outages): (&Taker, &Arc<Outages>),
     in_hand: &mut JoinSet<()>,
     works: impl FnOnce(),
-) -> String {
+) -> Option<String> {
     let Coming { mut messages, beat } = coming;
     let (mut steady, mut works) = (pin!(sleep(STEADY)), Some(works));
+    let mut doubt = pin!(taker.until_in_doubt(outages));
     loop {
+        while in_hand.len() >= IN_HAND_MAX {
+            in_hand.join_next().await;
+        }
         let message = tokio::select! {
             message = messages.next() => message,
+            () = &mut doubt => return None,
             () = &mut steady, if works.is_some() => {
                 if let Some(works) = works.take() {
                     works();
@@ -123,8 +135,8 @@ async fn receive(
         };
         let message = match message {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return error.to_string(),
-            None => return "the server has ended it".to_owned(),
+            Some(Err(error)) => return Some(error.to_string()),
+            None => return Some("the server has ended it".to_owned()),
         };
         if let Some(works) = works.take() {
             works();
@@ -146,7 +158,7 @@ async fn work(message: &Message, beat: Duration, taker: &Taker, outages: &Outage
         }
     };
     let delivered = message.info().map_or(1, |info| info.delivered);
-    let mut taking = pin!(taker.take_patiently(hints, outages));
+    let mut taking = pin!(taker.take_patiently(hints, outages, HOLD_MAX));
     let mut beat = interval(beat);
     // the first comes at once
     beat.tick().await;

@@ -59,6 +59,8 @@ pub struct Once<'s> {
 /// What came of taking objects and of processing what landed.
 struct Worked<T> {
     taken: T,
+    /// Whether the database has all that landed, and that known bytes came again.
+    is_committed: bool,
     /// True where there was time for all of it.
     processed: Result<bool, ProcessError>,
 }
@@ -69,6 +71,8 @@ struct Standing {
     open: usize,
     /// What landed.
     uploads: Vec<u32>,
+    /// Whether the journal alone does not say what became of it: an object had landed before.
+    had_landed: bool,
 }
 
 impl<'s> Once<'s> {
@@ -84,7 +88,9 @@ impl<'s> Once<'s> {
     /// # Errors
     /// [`OnceError`]; then no message has done its work, and all may come again.
     pub fn take(&mut self, messages: Vec<Vec<Hint>>) -> Result<Vec<bool>, OnceError> {
-        let Worked { taken, processed } = self.with(|taker, outages| take_all(taker, messages, outages))?;
+        let before = self.service.uploads();
+        let Worked { taken, is_committed, processed } =
+            self.with(|taker, outages| take_all(taker, messages, outages))?;
         match processed {
             Ok(true) => {}
             Ok(false) => {
@@ -95,8 +101,11 @@ impl<'s> Once<'s> {
                 tracing::error!(hint, "what has landed is not all processed and archived: {problem}");
             }
         }
+        // what had landed before is committed, and nobody knows whether that it came again is
+        let is_new = |upload: u32| usize::try_from(upload).is_ok_and(|upload| upload > before);
+        let is_in_database = |upload: &u32| is_new(*upload) && self.service.has_committed(*upload);
         let is_settled = |one: &Standing| {
-            one.open == 0 && one.uploads.iter().all(|upload| self.service.has_committed(*upload))
+            one.open == 0 && (is_committed || !one.had_landed && one.uploads.iter().all(is_in_database))
         };
         Ok(taken.iter().map(is_settled).collect())
     }
@@ -107,7 +116,7 @@ impl<'s> Once<'s> {
     /// [`OnceError`].
     pub fn reconcile(&mut self) -> Result<Reconciled, OnceError> {
         let before = self.service.uploads();
-        let Worked { taken, processed } = self.with(scan_in_time)?;
+        let Worked { taken, processed, .. } = self.with(scan_in_time)?;
         let is_cut = self.service.outages().is_stopping();
         let scanned = match taken {
             // what it found is of no use where its objects were refused for want of time
@@ -149,18 +158,20 @@ impl<'s> Once<'s> {
         let archived = self.archive();
         let taken =
             taken.map_err(|error| ProcessError::Internal(format!("taking objects was given up: {error}")))?;
-        Ok(Worked { taken, processed: served.and_then(|is_whole| archived.map(|()| is_whole)) })
+        let is_committed = matches!(served, Ok(true));
+        Ok(Worked { taken, is_committed, processed: served.and_then(|is_whole| archived.map(|()| is_whole)) })
     }
 
-    /// Brings the archive up to the database, as far as that is there: who has met that it is away says so.
+    /// Brings the archive up to the database, as far as that is there and the time is: the next one goes on.
     fn archive(&mut self) -> Result<(), ProcessError> {
-        if self.service.outages().is_out(Part::Database) { Ok(()) } else { self.service.finish() }
+        let outages = self.service.outages();
+        if outages.is_stopping() || outages.is_out(Part::Database) { Ok(()) } else { self.service.finish() }
     }
 }
 
 /// Takes the objects of all messages until there is no time for more.
 async fn take_all(taker: Taker, messages: Vec<Vec<Hint>>, outages: Arc<Outages>) -> Vec<Standing> {
-    let standing = |hints: &Vec<Hint>| Standing { open: hints.len(), uploads: Vec::new() };
+    let standing = |hints: &Vec<Hint>| Standing { open: hints.len(), uploads: Vec::new(), had_landed: false };
     let mut standings: Vec<_> = messages.iter().map(standing).collect();
     let hints = messages.into_iter().enumerate();
     let hints = hints.flat_map(|(index, hints)| hints.into_iter().map(move |hint| (index, hint)));
@@ -179,8 +190,10 @@ async fn take_all(taker: Taker, messages: Vec<Vec<Hint>>, outages: Arc<Outages>)
         let disposition = disposition.filter(Disposition::is_settled);
         let (Some(disposition), Some(standing)) = (disposition, standings.get_mut(index)) else { continue };
         standing.open -= 1;
-        if let Disposition::Landed(upload) = disposition {
-            standing.uploads.push(upload);
+        match disposition {
+            Disposition::Landed(upload) => standing.uploads.push(upload),
+            Disposition::Before => standing.had_landed = true,
+            _ => {}
         }
     }
     standings

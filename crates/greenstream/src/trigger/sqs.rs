@@ -28,6 +28,8 @@ const WAIT_SECONDS: i32 = 20;
 const BATCH_MAX: i32 = 10;
 /// Messages whose objects are landing at the same time. More would be invisible to other receivers in vain.
 const IN_HAND_MAX: usize = 40;
+/// How long an outage may keep a message: SQS ends its visibility after 12 hours, whatever we ask.
+const HOLD_MAX: Duration = Duration::from_secs(11 * 3_600);
 
 /// A queue and how it is used.
 #[derive(Clone)]
@@ -121,7 +123,7 @@ impl Queue {
                 return;
             }
         };
-        let mut taking = pin!(taker.take_patiently(hints, outages));
+        let mut taking = pin!(taker.take_patiently(hints, outages, HOLD_MAX));
         let mut beat = interval(Duration::from_secs(self.visibility.unsigned_abs().into()) / 3);
         // the first comes at once
         beat.tick().await;

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -15,7 +16,7 @@ use object_store::{Error, ObjectMeta};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::bucket::{Bucket, Unplaced};
 use super::gate::Gate;
@@ -151,23 +152,38 @@ impl Taker {
     }
 
     /// Takes the objects of one message, and tries again by itself what only an outage keeps from landing, until
-    /// that is over: a message given back would use up its deliveries. Whoever awaits keeps it from others.
-    pub async fn take_patiently(&self, hints: Vec<Hint>, outages: &Outages) -> Vec<Disposition> {
-        let (mut settled, mut left, mut waits) = (Vec::new(), hints, pauses());
-        loop {
-            self.until_open(outages).await;
+    /// that is over or `hold_max` has passed: a message given back uses up a delivery. Whoever awaits keeps it from
+    /// others.
+    pub async fn take_patiently(
+        &self,
+        hints: Vec<Hint>,
+        outages: &Outages,
+        hold_max: Duration,
+    ) -> Vec<Disposition> {
+        let (until, mut waits) = (Instant::now() + hold_max, pauses());
+        let (mut settled, mut left) = (Vec::new(), hints);
+        while !left.is_empty() {
+            if timeout_at(until, self.until_open(outages)).await.is_err() {
+                settled.extend(left.iter().map(|_| later("nothing can be taken just now", AGAIN)));
+                break;
+            }
             for (hint, disposition) in self.take_all(std::mem::take(&mut left)).await {
-                if disposition.is_of_outage(outages) {
+                if disposition.is_of_outage(outages) && Instant::now() < until {
                     left.push(hint);
                 } else {
                     settled.push(disposition);
                 }
             }
-            if left.is_empty() {
-                return settled;
+            if !left.is_empty() {
+                sleep(waits.next().unwrap_or_default()).await;
             }
-            sleep(waits.next().unwrap_or_default()).await;
         }
+        settled
+    }
+
+    /// Waits until something keeps all objects from being taken.
+    pub async fn until_in_doubt(&self, outages: &Outages) {
+        self.0.gate.until_in_doubt(outages).await;
     }
 
     /// Waits while nothing can be taken: landing is out, or the bucket does not answer.

@@ -421,7 +421,8 @@ async fn a_message_is_held_through_an_outage_of_the_bucket_and_of_landing_and_no
     let (taker, told) = (world.taker.clone(), Arc::clone(&outages));
     let hints = ["inbox/a.csv", "inbox/missing.csv", "inbox/a.csv"];
     let hints = hints.map(|key| Hint { key: key.to_owned(), ..Hint::default() }).to_vec();
-    let message = tokio::spawn(async move { taker.take_patiently(hints, &told).await });
+    let hold_max = Duration::from_secs(60);
+    let message = tokio::spawn(async move { taker.take_patiently(hints, &told, hold_max).await });
     let wait = || tokio::time::sleep(Duration::from_millis(500));
     wait().await;
     assert!(!message.is_finished(), "it is given back while the bucket is away");
@@ -438,6 +439,23 @@ async fn a_message_is_held_through_an_outage_of_the_bucket_and_of_landing_and_no
     kinds.sort_unstable();
     assert_eq!(kinds, ["landed", "missing"], "equal hints are one");
     assert!(hear().await.is_ok(), "the bucket answers again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_an_outage_keeps_too_long_is_given_back() {
+    let world = World::failing(lands, 1 << 20, |_: &str| Fault::Lost);
+    world.put("inbox/a.csv", "a").await;
+    let outages = Outages::default();
+    // whether it waits for the bucket or for landing
+    for is_full in [false, true] {
+        if is_full {
+            outages.fail(Part::Landing, "full".to_owned(), "free some");
+        }
+        let hint = Hint { key: "inbox/a.csv".to_owned(), ..Hint::default() };
+        let held = world.taker.take_patiently(vec![hint], &outages, Duration::from_millis(300));
+        let taken = tokio::time::timeout(Duration::from_secs(20), held).await.unwrap();
+        assert_eq!(taken.iter().map(kind).collect::<Vec<_>>(), ["later"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,6 +107,21 @@ fn every_finding_is_told_with_its_place_and_its_way_out() {
 }
 
 #[test]
+fn a_variable_names_the_configuration_file_and_an_empty_one_sets_nothing() {
+    let home = Home::new();
+    home.configure("greenstream.toml", "reporting_zone = \"Europe/London\"\n");
+    let other = home.file("other.toml", "reporting_zone = \"Europe/Berlin\"\n");
+    for (file, zone) in [("", "Europe/London"), (&*other, "Europe/Berlin")] {
+        assert_eq!(key(&home, &[("GREENSTREAM_CONFIG", file)], "reporting_zone").0, zone);
+    }
+    let empty = [("GREENSTREAM_TOKEN", ""), ("PGPASSWORD", ""), ("GREENSTREAM__SERVE__LISTEN", "")];
+    run(&home, &empty, &["check-config"]).exits(0).says("nothing can be uploaded");
+    run(&home, &[("GREENSTREAM_CONFIG", "nowhere.toml")], &["status"])
+        .exits(78)
+        .says("no such configuration file");
+}
+
+#[test]
 fn what_every_command_would_refuse_is_found_by_the_level_of_meaning() {
     for (text, place, way_out) in [
         ("[store]\nreader_role = \"dashboards\"\n", "store", "set `url`, or remove the two"),
