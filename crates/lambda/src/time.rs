@@ -9,8 +9,8 @@ use greenstream::outage::Outages;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-/// How long before the deadline nothing new is begun: enough for a commit, for a try over a connection that answers
-/// no more (20 s), and for the archive. Shorter risks the answer, longer is taken from the work.
+/// How long before the deadline nothing new is begun: enough for a commit and for a try over a connection that
+/// answers no more (20 s). Shorter risks the answer, longer is taken from the work.
 const ENDING: Duration = Duration::from_secs(30);
 
 /// No deadline is so long after the epoch: one that seems to be is how long the invocation may take, as cargo-lambda's
