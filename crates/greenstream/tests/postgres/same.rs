@@ -124,6 +124,10 @@ fn a_password_comes_from_its_file_or_its_variable_and_is_told_nowhere() {
     run("", &reachable).exits(78).says("password");
     run("another", &reachable).exits(78).says("password");
     run("another", &["ingest", &file]).exits(74).says("password");
+    // which nobody waits for
+    let served = ["run", "--listen", "127.0.0.1:0"];
+    run("", &served).exits(69).says("password");
+    run("another", &served).exits(74).says("password");
     run(&password, &reachable).exits(0);
     let named = server.configuration("secret") + "password_file = \"password\"\n";
     home.configure("greenstream.toml", &named);

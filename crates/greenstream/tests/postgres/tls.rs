@@ -30,6 +30,7 @@ fn check_refused(url: &str, words: &str, code: i32, says: &str, way_out: &str) {
         home.file("one.csv", "meter_id,timestamp,energy_value,energy_unit\nA,2026-03-02T00:00:00Z,1,kW\n");
     let told = home.run(&["ingest", &file]).exits(code).says(says);
     assert!(told.err.contains(way_out), "{}", told.err);
+    home.run(&["run", "--listen", "127.0.0.1:0"]).exits(code).says(says);
     home.run(&["check-config", "--level", "reachability"]).exits(78).says(says).says(way_out);
 }
 
