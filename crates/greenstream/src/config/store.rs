@@ -31,6 +31,7 @@ pub(super) fn database(keys: &StoreKeys, beside: &Path) -> Result<Option<Databas
                 "take it out, and write it into a file that `password_file` names, or set PGPASSWORD"
             }
             ServerError::Schema(_) => "correct `schema=`, or leave it out: it is `greenstream` then",
+            ServerError::Unencrypted => "add `sslmode=require`, or leave `sslrootcert` out",
             ServerError::Url(_) => "write `postgresql://USER@HOST:PORT/DATABASE`",
             ServerError::Certificates { .. } => "name a file of PEM certificates with `sslrootcert`",
         };

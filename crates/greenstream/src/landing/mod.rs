@@ -143,6 +143,21 @@ impl Zone {
         self.journal.read_new(Duration::MAX, into(&mut self.index)).map(drop)
     }
 
+    /// The journal at `place` as it is now: what is `held` is read on, and stays held also where that fails, so that it
+    /// need not be read again from its begin.
+    ///
+    /// # Errors
+    /// As [`Zone::look`].
+    pub fn read_on<'held>(held: &'held mut Option<Zone>, place: &Place) -> Result<&'held Zone, Error> {
+        let zone = match held.take() {
+            Some(zone) => zone,
+            None => Zone::look(place.clone())?,
+        };
+        let zone = held.insert(zone);
+        zone.refresh()?;
+        Ok(zone)
+    }
+
     /// The number and the hash of the last entry; 0 and 64 zeros where there is none.
     #[must_use]
     pub fn head(&self) -> (u64, String) {

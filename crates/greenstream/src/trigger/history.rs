@@ -54,14 +54,7 @@ impl History {
     /// Whether an upload of this name has landed. The journal does not tell of deliveries.
     fn is_in_journal(&self, name: &str, since: Option<Ts>) -> Result<bool, ProcessError> {
         let mut held = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut zone = match held.take() {
-            Some(zone) => zone,
-            None => Zone::look(self.layout.landing_place().clone())?,
-        };
-        let refreshed = zone.refresh();
-        // also where the store is away just now: it need not be read again from its begin
-        let zone = held.insert(zone);
-        refreshed?;
+        let zone = Zone::read_on(&mut held, self.layout.landing_place())?;
         let of_name = |upload: &crate::landing::UploadEntry| {
             &*upload.name == name && since.is_none_or(|since| upload.landed_at >= since)
         };

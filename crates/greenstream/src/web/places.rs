@@ -121,14 +121,7 @@ impl Places {
     pub fn status(&self, reader: &Reader) -> Result<Value, Problem> {
         // a panic while it was held leaves at worst a journal read in part, which a refresh goes on with
         let mut held = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut zone = match held.take() {
-            Some(zone) => zone,
-            None => Zone::look(self.layout.landing_place().clone())?,
-        };
-        let refreshed = zone.refresh();
-        // also where the store is away just now: it need not be read again from its begin
-        let zone = held.insert(zone);
-        refreshed?;
+        let zone = Zone::read_on(&mut held, self.layout.landing_place())?;
         let mut status = crate::status::gather(reader, zone, &self.layout)?;
         status["outages"] = self.outages.json();
         Ok(status)

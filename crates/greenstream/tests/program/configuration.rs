@@ -132,6 +132,7 @@ fn what_every_command_would_refuse_is_found_by_the_level_of_meaning() {
             "store.url",
             "PEM",
         ),
+        ("[store]\nurl = \"postgresql://a@db/m?sslrootcert=root.pem\"\n", "store.url", "sslmode=require"),
         // a folder is no inbox bucket: nobody would look whether a file is whole, or a link
         ("[inbox]\nurl = \"file:///there\"\n", "inbox.url", "s3://"),
         ("[landing]\nobject_lock_days = 30\n", "landing.object_lock_days", "[landing]"),

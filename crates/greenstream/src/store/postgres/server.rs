@@ -44,6 +44,9 @@ pub enum ServerError {
     /// It holds a password.
     #[error("the URL holds a password, which would be copied and shown with the configuration")]
     Password,
+    /// It says whom to trust, of a connection that shows no certificate.
+    #[error("the URL has `sslrootcert`, and the connection would not be encrypted")]
+    Unencrypted,
     /// The certificates to trust cannot be read.
     #[error("the certificates in {file} cannot be read: {problem}")]
     Certificates {
@@ -77,6 +80,9 @@ impl Server {
         }
         let shown = shown(&config);
         let wanted = config.get_ssl_mode() == SslMode::Require;
+        if own.root_file.is_some() && !wanted {
+            return Err(ServerError::Unencrypted);
+        }
         let root_file = own.root_file.map(|file| beside.join(file));
         let tls = wanted.then(|| tls::trusting(root_file.as_deref())).transpose()?;
         config.ssl_mode(if wanted { SslMode::Require } else { SslMode::Disable });
